@@ -1,0 +1,174 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a cluster should be: the values that a cluster definition becomes once it is valid."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """One subnet. ``cidr`` is an IPv4 prefix such as ``10.20.0.0/24``."""
+
+    name: str
+    cidr: str
+
+
+@dataclass(frozen=True)
+class Network:
+    """The virtual network of a cluster; ``ssh_from`` are the prefixes that may reach public addresses on port 22."""
+
+    name: str
+    address_space: tuple[str, ...]
+    subnets: tuple[Subnet, ...]
+    nat_gateway: bool = True
+    ssh_from: tuple[str, ...] = ()
+
+    def subnet(self, name: str) -> Subnet:
+        """The subnet of that name; raises KeyError."""
+        return {subnet.name: subnet for subnet in self.subnets}[name]
+
+
+@dataclass(frozen=True)
+class Image:
+    """Where machines boot from.
+
+    ``source`` is the stock image (publisher, offer, sku, version). With ``bake`` the ``image`` playbook makes
+    ``name`` in ``resource_group`` from it; ``id`` names an image that exists already and wins over both.
+    """
+
+    source: t.Mapping[str, str] = field(default_factory=dict)
+    bake: bool = False
+    name: str = ""
+    resource_group: str = ""
+    build_size: str = ""
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Admin:
+    """The account that Ansible uses on every machine."""
+
+    username: str
+    ssh_public_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The head node or the login nodes: ``count`` alike machines with fixed life."""
+
+    vm_size: str
+    count: int = 1
+    subnet: str = "head"
+    public_ip: bool = False
+    os_disk_gib: int = 64
+
+
+@dataclass(frozen=True)
+class SizeChoice:
+    """One VM size that a node array may use, and how many nodes of it at most."""
+
+    name: str
+    max_nodes: int
+
+
+@dataclass(frozen=True)
+class NodeArray:
+    """A named set of alike compute nodes.
+
+    ``vm_sizes`` are in order of preference; ``max_nodes`` and ``max_vcpus`` (0: no limit) hold for the whole array.
+    ``zones`` empty means regional. ``placement_group`` puts nodes into scale sets of at most 100 with
+    ``singlePlacementGroup`` (InfiniBand). ``max_price`` (USD/hour, -1: up to the regular price) is for spot.
+    """
+
+    name: str
+    vm_sizes: tuple[SizeChoice, ...]
+    max_nodes: int
+    min_nodes: int = 0
+    max_vcpus: int = 0
+    priority: str = "regular"
+    max_price: float = -1.0
+    zones: tuple[str, ...] = ()
+    placement_group: bool = False
+    subnet: str = "compute"
+    os_disk_gib: int = 0
+    image: str = ""
+    features: tuple[str, ...] = ()
+    node_options: t.Mapping[str, str] = field(default_factory=dict)
+    tags: t.Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A Slurm partition over the nodes of some node arrays; ``options`` go to its slurm.conf line as they are."""
+
+    name: str
+    node_arrays: tuple[str, ...]
+    default: bool = False
+    options: t.Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FileSystem:
+    """An NFS file system. ``server`` is ``head`` or a host name; ``export`` its path there, ``path`` the mount point."""
+
+    name: str
+    path: str
+    export: str
+    server: str = "head"
+    type: str = "nfs"
+    options: str = ""
+
+
+@dataclass(frozen=True)
+class AutoscalePolicy:
+    """How passes behave; times are in seconds.
+
+    A node is powered down after ``idle_timeout`` without a job, replaced when it has not joined ``boot_timeout``
+    after its machine was asked for, given up after ``resume_timeout``. ``orphan_grace`` is how old a machine that no
+    node claims may get. A failed allocation makes its scale set unavailable for ``backoff_min`` to ``backoff_max``.
+    """
+
+    idle_timeout: int = 300
+    boot_timeout: int = 900
+    resume_timeout: int = 1800
+    suspend_timeout: int = 120
+    orphan_grace: int = 300
+    backoff_min: int = 300
+    backoff_max: int = 3600
+    decision_log: str = ""
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """``type`` is one of the known schedulers; ``slurm_conf`` are slurm.conf options that win over the role's own."""
+
+    type: str
+    slurm_conf: t.Mapping[str, str] = field(default_factory=dict)
+    cgroup_conf: t.Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A whole valid cluster definition."""
+
+    name: str
+    location: str
+    resource_group: str
+    network: Network
+    admin: Admin
+    head: Machine
+    scheduler: Scheduler
+    node_arrays: tuple[NodeArray, ...]
+    partitions: tuple[Partition, ...]
+    login: t.Optional[Machine] = None
+    image: Image = field(default_factory=Image)
+    file_systems: tuple[FileSystem, ...] = ()
+    autoscale: AutoscalePolicy = field(default_factory=AutoscalePolicy)
+    tags: t.Mapping[str, str] = field(default_factory=dict)
+
+    def array(self, name: str) -> NodeArray:
+        """The node array of that name; raises KeyError."""
+        return {array.name: array for array in self.node_arrays}[name]
