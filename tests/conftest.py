@@ -1,0 +1,25 @@
+"""Makes the tree importable as ``ansible_collections.azure_hpc.cluster``, as Ansible itself sees it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COLLECTIONS = ROOT / ".dev" / "collections"
+
+
+def _link_collection() -> None:
+    link = COLLECTIONS / "ansible_collections" / "azure_hpc" / "cluster"
+    if not link.exists():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(ROOT)
+
+
+_link_collection()
+for entry in (str(COLLECTIONS), str(ROOT)):
+    if entry not in sys.path:
+        sys.path.insert(0, entry)
+os.environ.setdefault("ANSIBLE_COLLECTIONS_PATH", str(COLLECTIONS))
+os.environ.setdefault("ANSIBLE_INJECT_FACT_VARS", "false")
