@@ -1,0 +1,85 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a request to an answer: route, faults, group, handler. Knows no HTTP library and no resource."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from . import ids
+from .core import Core
+from .errors import GATEWAY, ArmError, internal_error
+from .messages import Answer, Request
+from .router import Route
+
+log = logging.getLogger(__name__)
+
+
+def dispatch(core: Core, request: Request) -> Answer:
+    """Answer one authenticated ARM request. Never raises."""
+    try:
+        route, request.params = _route(core, request)
+        request.type = route.type
+        if not request.api_version:
+            message = "The api-version query parameter (?api-version=) is required for all requests."
+            raise ArmError(400, "MissingApiVersionParameter", message, headers=GATEWAY)
+        if route.kind in ("resource", "child"):
+            request.rid = _identify(core, route, request)
+        if request.method == "PUT" and request.group and route.kind == "resource":
+            core.require_group(request.subscription, request.group)
+        if request.method in ("PUT", "PATCH") and not isinstance(request.body, dict):
+            message = "The request content was invalid and could not be deserialized: 'a JSON object is expected'."
+            raise ArmError(400, "InvalidRequestContent", message, headers=GATEWAY)
+        return route.handler(request)
+    except ArmError as error:
+        return Answer(error.status, error.body(), dict(error.headers))
+    except Exception:
+        log.exception("%s %s", request.method, request.path)
+        return Answer(500, internal_error().body())
+
+
+def _route(core: Core, request: Request) -> tuple[Route, dict[str, str]]:
+    found = core.router.match(request.method, request.path)
+    if found:
+        return found
+    if core.router.methods(request.path):
+        message = f"The requested resource does not support http method '{request.method}'."
+        raise ArmError(405, "MethodNotAllowed", message)
+    segments = request.path.strip("/").split("/")
+    lowered = [segment.lower() for segment in segments]
+    if "providers" in lowered:
+        at = len(lowered) - 1 - lowered[::-1].index("providers")
+        if at + 2 < len(segments):
+            namespace = segments[at + 1]
+            known = {type.split("/")[0] for type in core.router.types}
+            kinds = "/".join(segments[at + 2 :: 2])
+            if namespace.lower() not in known:
+                message = f"The resource namespace '{namespace}' is invalid."
+                raise ArmError(404, "InvalidResourceNamespace", message, headers=GATEWAY)
+            message = (
+                f"The resource type '{kinds}' could not be found in the namespace '{namespace}' for api version "
+                f"'{request.api_version}'. The supported api-versions are '{request.api_version}'."
+            )
+            raise ArmError(404, "InvalidResourceType", message, headers=GATEWAY)
+    message = f"No HTTP resource was found that matches the request URI '{request.base_url}{request.path}'."
+    raise ArmError(404, "NotFound", message)
+
+
+def _identify(core: Core, route: Route, request: Request) -> ids.ResourceId:
+    """The id that the path names: types as documented, names as they were first spelled."""
+    template, path = route.template.strip("/").split("/"), request.path.strip("/").split("/")
+    parts = [actual if wanted.startswith("{") else wanted for wanted, actual in zip(template, path, strict=True)]
+    if route.kind == "child":
+        parts = parts[:-1]
+    rid = ids.parse("/".join(parts))
+    known: Any = core.store.get(rid)
+    if known is not None:
+        return ids.parse(known.id)
+    if rid.parent is not None:
+        parent = core.store.get(rid.parent)
+        if parent is not None:
+            return parent.rid.child(rid.types[-1], rid.name)
+    group = core.store.get(rid.group_id)
+    name = group.body["name"] if group else rid.group
+    return ids.ResourceId(rid.subscription, name, rid.namespace, rid.types, rid.names)

@@ -1,0 +1,23 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What resources do. Each provider is a module with ``register(core)``."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..arm.core import Core
+
+PROVIDERS = ("resources", "identity", "network", "compute", "prices")
+
+
+def register_all(core: Core) -> None:
+    """Let every provider add its routes, works and services."""
+    for name in PROVIDERS:
+        if importlib.util.find_spec(f"{__name__}.{name}") is not None:
+            register = getattr(importlib.import_module(f"{__name__}.{name}"), "register", None)
+            if register is not None:
+                register(core)
