@@ -112,7 +112,7 @@ class Partition:
 
 @dataclass(frozen=True)
 class FileSystem:
-    """An NFS file system. ``server`` is ``head`` or a host name; ``export`` its path there, ``path`` the mount point."""
+    """An NFS file system: ``export`` on ``server`` (``head`` or a host name) is mounted at ``path``."""
 
     name: str
     path: str

@@ -59,7 +59,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Drain:
-    """Take nodes out of service with a reason that users see; ``requeue``: at once, jobs on them go back to the queue."""
+    """Take nodes out of service with a reason that users see; ``requeue``: at once, their jobs go back to the queue."""
 
     nodes: tuple[str, ...]
     reason: str
@@ -69,6 +69,14 @@ class Drain:
 @dataclass(frozen=True)
 class Resume:
     """Return nodes to service."""
+
+    nodes: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Wake:
+    """Have the scheduler bring nodes up although no job asks for them: the nodes that an array always keeps."""
 
     nodes: tuple[str, ...]
     reason: str
@@ -100,7 +108,7 @@ class Unmet:
 
 
 AzureStep = t.Union[Grow, Shrink, MarkUnavailable]
-SchedulerStep = t.Union[Claim, Release, Drain, Resume, Remove, Comment]
+SchedulerStep = t.Union[Claim, Release, Drain, Resume, Wake, Remove, Comment]
 Step = t.Union[AzureStep, SchedulerStep]
 
 
