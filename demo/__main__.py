@@ -1,0 +1,159 @@
+"""``./dev demo``: see ``main``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from demo import timeline
+from demo.report import Outcome, show
+from demo.session import ROOT, DemoError, Session
+from demo.watch import Watch, instances
+
+CLUSTER = "demo"
+HEAD, LOGIN = f"{CLUSTER}-head", f"{CLUSTER}-login-1"
+HOME = "/shared/home/azureuser"
+PASS_INTERVAL = 8.0  # seconds; a real cluster runs a pass every minute
+
+
+def main() -> int:
+    """Parse the command line, run the demo, and take everything down whatever happens."""
+    parser = argparse.ArgumentParser(prog="./dev demo", description=sys.modules["demo"].__doc__)
+    parser.add_argument("--folder", type=Path, default=ROOT / ".dev/demo", help="keys, logs and the sandbox's state")
+    parser.add_argument("--keep", action="store_true", help="leave cluster and sandbox running at the end")
+    parser.add_argument("--quiet", action="store_true", help="do not show what the playbooks print")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    session = Session(arguments.folder, arguments.quiet)
+    try:
+        outcome = run(session, keep=arguments.keep)
+    except DemoError as error:
+        print(f"\nThe demo failed: {error}\nLogs are in {arguments.folder}.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
+    show(outcome, Console(width=max(Console().width, 120)))
+    return 0
+
+
+def run(session: Session, *, keep: bool = False) -> Outcome:
+    """The whole demo; returns what was seen. Raises DemoError when a step fails."""
+    prepare(session)
+    try:
+        with session.stage("Local Azure"):
+            session.sandbox("down")
+            session.sandbox("up", "--driver", "nspawn", "--time-scale", "0", show=True)
+            session.use_sandbox()
+        with session.stage("ansible-playbook azure_hpc.cluster.site"):
+            session.play("site")
+            session.remember_hosts()
+        with session.stage("Jobs"):
+            begun = time.time()
+            submit(session)
+        with session.stage("Passes, until the queue is done and the nodes are gone"):
+            snapshots = follow(session)
+        mpi_output = session.ssh(LOGIN, f"cat {HOME}/mpi_test-*.out")
+        expand = hostlists(session, snapshots)
+        left: list[str] = []
+        if not keep:
+            with session.stage("ansible-playbook azure_hpc.cluster.destroy"):
+                session.play("destroy", "-e", f"hpc_destroy_confirm={CLUSTER}")
+                left = sorted(session.hosts())
+    finally:
+        if not keep:
+            session.sandbox("down", check=False)
+    records = [json.loads(line) for line in session.decision_log.read_text().splitlines()]
+    return Outcome(
+        begun=begun,
+        nodes=timeline.nodes(snapshots, expand),
+        jobs=timeline.jobs(snapshots),
+        passes=[record for record in records if record.get("type") == "pass"],
+        stages=session.stages,
+        mpi_output=mpi_output,
+        left=left,
+    )
+
+
+def prepare(session: Session) -> None:
+    """A key for the admin account, and no decisions of an earlier demo."""
+    session.decision_log.unlink(missing_ok=True)
+    if not session.key.exists():
+        session.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "azure_hpc demo", "-f", str(session.key)])
+
+
+def submit(session: Session) -> None:
+    """Hand in the jobs as a user on the login node does."""
+    for path in sorted((ROOT / "demo/jobs").iterdir()):
+        session.ssh(LOGIN, f"cat > {HOME}/{path.name}", stdin=path.read_text())
+    for command in (
+        "mpicc -O2 -o mpi_test mpi_test.c",
+        "sbatch mpi.sbatch",
+        "sbatch array.sbatch",
+        "sbatch --job-name=toobig --partition=hpc --nodes=8 --time=5 --wrap=hostname",
+    ):
+        session.say(f"$ {command}")
+        for line in session.ssh(LOGIN, f"cd {HOME} && {command}").splitlines():
+            session.say(line)
+
+
+def follow(session: Session) -> list[timeline.Snapshot]:
+    """Run passes on a timer until only jobs that can never run are left and every compute machine is gone."""
+    deadline = time.monotonic() + 600
+    told = 0
+    with Watch(session, HEAD, instances(session, CLUSTER)) as watch:
+        while True:
+            begun = time.monotonic()
+            session.play("autoscale", show=False)
+            told = tell(session, told)
+            if watch.snapshots and finished(watch.snapshots[-1]):
+                break
+            if begun > deadline:
+                raise DemoError("the queue was not done after 600 s of passes")
+            time.sleep(max(0.0, PASS_INTERVAL - (time.monotonic() - begun)))
+        session.say("one more pass: there is nothing left to do")
+        session.play("autoscale", show=False)
+        tell(session, told)
+        toobig = session.ssh(LOGIN, "squeue --name=toobig --noheader --format='%i %T %r'")
+        session.say(f"what the owner of the job that can never run sees in squeue:   {toobig.strip()}")
+        note = session.ssh(LOGIN, f"scontrol show job {toobig.split()[0]} | grep AdminComment")
+        session.say(f"... and in scontrol show job:   {note.strip()}")
+        session.ssh(LOGIN, f"scancel {toobig.split()[0]}")
+    return watch.snapshots
+
+
+def tell(session: Session, told: int) -> int:
+    """Show the lines of decisions that passes have logged since; returns how many log lines are known now."""
+    lines = session.decision_log.read_text().splitlines() if session.decision_log.exists() else []
+    for line in lines[told:]:
+        record: dict[str, Any] = json.loads(line)
+        if record.get("type") == "pass":
+            seconds = sum(record["seconds"].values())
+            session.say(f"pass: {len(record['lines'])} decisions, {record['requests']} ARM requests, {seconds:.1f} s")
+            for text in record["lines"]:
+                session.say(f"   {text}")
+    return len(lines)
+
+
+def finished(snapshot: timeline.Snapshot) -> bool:
+    """Whether nothing is running or about to, and no machine is left."""
+    waiting = [job for job in timeline.jobs([snapshot]) if job.state in {"PENDING", "RUNNING", "COMPLETING"}]
+    return not snapshot.instances and all(job.name == "toobig" for job in waiting) and len(snapshot.jobs) > 1
+
+
+def hostlists(session: Session, snapshots: list[timeline.Snapshot]) -> dict[str, list[str]]:
+    """Every host list of a job with its node names, expanded by Slurm itself."""
+    found = {job.nodes for job in timeline.jobs(snapshots) if job.nodes}
+    return {text: session.ssh(HEAD, f"scontrol show hostnames {shlex.quote(text)}").split() for text in found}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""The main job, from nothing to nothing, on booted nodes with real Slurm: what the demo shows must be true."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from demo.__main__ import run
+from demo.report import Outcome
+from demo.session import Session
+
+pytestmark = pytest.mark.booted
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    folder: Path = tmp_path_factory.mktemp("demo")
+    return run(Session(folder))
+
+
+def by_name(outcome: Outcome, name: str) -> list:
+    return [job for job in outcome.jobs if job.name == name]
+
+
+def test_the_mpi_job_ran_on_two_nodes_with_eight_ranks_each(outcome: Outcome) -> None:
+    (job,) = by_name(outcome, "mpi_test")
+    assert (job.state, job.exit_code) == ("COMPLETED", 0)
+    assert outcome.mpi_output.startswith("ranks 16 sum 120\n")
+    hosts = re.findall(r"rank \d+ on (\S+)", outcome.mpi_output)
+    assert sorted(hosts.count(host) for host in set(hosts)) == [8, 8]
+
+
+def test_every_task_of_the_array_completed(outcome: Outcome) -> None:
+    tasks = by_name(outcome, "sweep")
+    assert len(tasks) == 40
+    assert {task.state for task in tasks} == {"COMPLETED"}
+
+
+def test_the_owner_of_the_impossible_job_is_told_why(outcome: Outcome) -> None:
+    (job,) = by_name(outcome, "toobig")
+    assert job.started is None
+    assert job.reason not in {"", "None", "Priority", "Resources"}
+    assert "8 nodes" in job.note
+
+
+def test_every_node_lived_its_whole_life_in_order(outcome: Outcome) -> None:
+    assert {line.name.split("-")[0] for line in outcome.nodes} == {"hpc", "htc"}
+    for line in outcome.nodes:
+        steps = [line.created, line.joined, line.drained, line.deleted]
+        assert None not in steps, line
+        assert steps == sorted(steps), line
+
+
+def test_the_pass_after_the_last_one_has_nothing_to_do(outcome: Outcome) -> None:
+    assert outcome.passes[-1]["lines"] == []
+
+
+def test_passes_do_not_ask_more_of_azure_than_their_scale_sets_need(outcome: Outcome) -> None:
+    """Listing, prices and quota once, two lists per scale set, growth and its listing: never a request per node."""
+    assert max(record["requests"] for record in outcome.passes) <= 30
+
+
+def test_nothing_is_left_in_azure(outcome: Outcome) -> None:
+    assert outcome.left == []
