@@ -1,0 +1,157 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Steps of a plan to Slurm commands: checked against strict patterns, and only for what differs from the queue."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import hostlist, plan
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue, QueueNode
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Command, Refusal, Write
+
+from . import commands
+
+COMMENT_LENGTH = 240
+_NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_JOB = re.compile(r"[0-9]{1,10}(?:_[0-9]{1,10}|\+[0-9]{1,5})?")
+_ADDRESS = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
+_HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})")
+_RESOURCE_ID = re.compile(r"/subscriptions/[A-Za-z0-9/_.()-]{1,1000}")
+_TEXT = re.compile(r"[^\x00-\x1f\x7f]{1,1000}")
+_POWER_OFF = frozenset(("POWERED_DOWN", "POWERING_DOWN"))
+
+
+def plain(text: str, length: int = COMMENT_LENGTH) -> str:
+    """One line without control characters, of at most ``length`` characters: fit to be shown in a terminal."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= length else line[: length - 3] + "..."
+
+
+def check(steps: t.Sequence[plan.SchedulerStep]) -> tuple[Refusal, ...]:
+    """Everything in the steps that is not what it should be: a node name, a job id, an address, a resource id."""
+    return tuple(Refusal(number, message) for number, step in enumerate(steps) for message in _check_step(step))
+
+
+def _check_step(step: plan.SchedulerStep) -> t.Iterator[str]:
+    if isinstance(step, plan.Claim):
+        yield from _mismatch(_NODE, "node name", step.node)
+        yield from _mismatch(_RESOURCE_ID, "resource id", step.instance_id)
+        yield from _mismatch(_ADDRESS, "address", step.address)
+        yield from _mismatch(_HOSTNAME, "host name", step.hostname)
+    elif isinstance(step, plan.Comment):
+        yield from _mismatch(_JOB, "job id", step.job)
+    else:
+        if not step.nodes:
+            yield "names no node"
+        for node in step.nodes:
+            yield from _mismatch(_NODE, "node name", node)
+        if isinstance(step, plan.Drain):
+            yield from _mismatch(_TEXT, "reason", step.reason)
+
+
+def _mismatch(pattern: t.Pattern[str], what: str, value: str) -> t.Iterator[str]:
+    if not pattern.fullmatch(value):
+        yield f"{value!r} is not a {what}"
+
+
+def writes(steps: t.Sequence[plan.SchedulerStep], queue: Queue) -> tuple[tuple[Write, ...], tuple[Refusal, ...]]:
+    """The commands that are needed, in order, and the steps that name nodes or jobs which Slurm does not know.
+
+    A job that is gone needs no comment any more: that is no refusal.
+    """
+    nodes = {node.name: node for node in queue.nodes}
+    jobs = {job.id: job for job in queue.jobs}
+    wanted: list[Write] = []
+    refused: list[Refusal] = []
+    for number, step in enumerate(steps):
+        if isinstance(step, plan.Comment):
+            wanted.extend(_comment(number, step, jobs.get(step.job)))
+            continue
+        names = (step.node,) if isinstance(step, plan.Claim) else step.nodes
+        unknown = [name for name in names if name not in nodes]
+        if unknown:
+            refused.append(Refusal(number, f"Slurm knows no node {hostlist.compress(unknown)}"))
+        known = [nodes[name] for name in hostlist.in_order(names) if name in nodes]
+        if isinstance(step, plan.Claim):
+            wanted.extend(_claim(number, step, known))
+        else:
+            wanted.extend(_for_nodes(number, step, known))
+    return tuple(wanted), tuple(refused)
+
+
+def _claim(number: int, step: plan.Claim, known: t.Sequence[QueueNode]) -> t.Iterator[Write]:
+    for node in known:
+        now = (node.instance_id, node.address, node.hostname)
+        if now != (step.instance_id, step.address, step.hostname):
+            command = commands.claim(step.node, step.instance_id, step.address, step.hostname)
+            after = _line(step.node, step.instance_id, step.address, step.hostname)
+            yield Write(command, (_line(node.name, *now),), (after,), number)
+
+
+def _line(node: str, instance_id: str, address: str, hostname: str) -> str:
+    return f"{node}: instance {instance_id or '-'} address {address} host {hostname}"
+
+
+def _comment(number: int, step: plan.Comment, job: t.Optional[Job]) -> t.Iterator[Write]:
+    text = plain(step.text)
+    if job is not None and job.note != text:
+        command = commands.comment(step.job, text)
+        yield Write(command, (f"job {job.id}: {plain(job.note)}",), (f"job {job.id}: {text}",), number)
+
+
+_NodesStep = t.Union[plan.Release, plan.Drain, plan.Resume, plan.Wake, plan.Remove]
+
+
+def _for_nodes(number: int, step: _NodesStep, known: t.Sequence[QueueNode]) -> t.Iterator[Write]:
+    """The commands of a step for many nodes, each for the nodes that are not yet as they should be."""
+    for build, pending, after in _actions(step):
+        todo = [node for node in known if pending(node)]
+        if todo:
+            before = tuple(f"{node.name}: {describe(node)}" for node in todo)
+            names = [node.name for node in todo]
+            yield Write(build(names), before, tuple(f"{name}: {after}" for name in names), number)
+
+
+_Action = tuple[t.Callable[[t.Sequence[str]], Command], t.Callable[[QueueNode], bool], str]
+
+
+def _actions(step: _NodesStep) -> list[_Action]:
+    if isinstance(step, plan.Release):
+        return [(commands.release, _is_claimed, "no instance")]
+    if isinstance(step, plan.Resume):
+        return [(commands.resume, lambda node: bool(node.flags & {"DOWN", "DRAIN", "FAIL"}), "in service")]
+    if isinstance(step, plan.Wake):
+        return [(commands.power_up, lambda node: "POWERED_DOWN" in node.flags, "POWERING_UP")]
+    if isinstance(step, plan.Remove):
+        return [(commands.power_down, lambda node: not node.flags & (_POWER_OFF | {"POWER_DOWN"}), "POWERING_DOWN")]
+    reason = step.reason
+    if not step.requeue:
+        return [
+            (
+                lambda names: commands.drain(names, reason),
+                lambda node: "DRAIN" not in node.flags or node.reason != reason,
+                f"DRAIN {reason}",
+            )
+        ]
+    # Only a node that is down gives its jobs back at once; only one that is powered down can be asked for again.
+    return [
+        (
+            lambda names: commands.down(names, reason),
+            lambda node: "DOWN" not in node.flags or node.reason != reason,
+            f"DOWN {reason}",
+        ),
+        (commands.power_down_force, lambda node: not node.flags & _POWER_OFF, "POWERING_DOWN"),
+    ]
+
+
+def _is_claimed(node: QueueNode) -> bool:
+    return bool(node.instance_id) or node.address not in ("", node.name) or node.hostname not in ("", node.name)
+
+
+def describe(node: QueueNode) -> str:
+    """A node's state on one line."""
+    claim = f" instance {node.instance_id}" if node.instance_id else ""
+    reason = f" ({plain(node.reason)})" if node.reason else ""
+    return "+".join(sorted(node.flags)) + claim + reason
