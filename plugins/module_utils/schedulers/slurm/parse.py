@@ -146,7 +146,7 @@ def _reason(item: t.Mapping[str, t.Any]) -> str:
 
 
 def count_tasks(ranges: str) -> int:
-    """How many tasks an array's pending rest has: ``1-20%3`` has 20, ``6-100:2`` has 48; what is cut off does not count."""
+    """How many tasks an array's pending rest has: ``1-20%3`` has 20, ``6-100:2`` 48; what is cut off does not count."""
     total = 0
     for part in ranges.split("%")[0].strip("[]").split(","):
         match = _RANGE.match(part)

@@ -1,0 +1,64 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs a scheduler's commands: without a shell, with a time limit, in a fixed locale."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+import typing as t
+
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Queue
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Command, Output, Scheduler, Write
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers.slurm.commands import (
+    ENVIRONMENT,
+    UNSET_PREFIXES,
+)
+
+Run = t.Callable[[Command], Output]
+
+
+def environment(inherited: t.Mapping[str, str]) -> dict[str, str]:
+    """The environment of every command: what the scheduler's own variables would change is taken out."""
+    kept = {key: value for key, value in inherited.items() if not key.startswith(UNSET_PREFIXES)}
+    return {**kept, **ENVIRONMENT}
+
+
+def run(command: Command) -> Output:
+    """Run one command to its end. Status -1 when it is not installed or takes longer than its time limit."""
+    try:
+        done = subprocess.run(
+            list(command.argv),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=command.timeout,
+            env=environment(os.environ),
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Output(-1, "", f"{command.argv[0]} did not end within {command.timeout} s")
+    except OSError as error:
+        return Output(-1, "", f"{command.argv[0]} cannot be run: {error.strerror}")
+    return Output(done.returncode, _text(done.stdout), _text(done.stderr))
+
+
+def _text(raw: bytes) -> str:
+    # Names that users chose may be in any encoding; one odd byte must not hide the whole queue.
+    return raw.decode("utf-8", errors="replace")
+
+
+def observe(scheduler: Scheduler, run_: Run = run) -> Queue:
+    """The scheduler's queue now, by this machine's clock."""
+    now = int(time.time())
+    return scheduler.parse({command.key: run_(command) for command in scheduler.observe()}, now)
+
+
+def apply(writes: t.Sequence[Write], run_: Run = run) -> list[dict[str, t.Any]]:
+    """Run all writes in order, also after one that failed. Answers one dictionary for each: argv, status, stderr."""
+    done = []
+    for write in writes:
+        output = run_(write.command)
+        said = (output.stderr or output.stdout).strip()[:1000]
+        done.append({"step": write.step, "argv": list(write.command.argv), "status": output.status, "stderr": said})
+    return done
