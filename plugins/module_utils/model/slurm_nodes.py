@@ -60,12 +60,13 @@ def real_memory(memory_mib: int) -> int:
 
 
 def slurm_partitions(cluster: Cluster) -> list[dict[str, t.Any]]:
-    """One dictionary per partition: name, nodes (host lists with commas), default, options."""
+    """One dictionary per partition: name, nodes (host lists with commas), count (of nodes), default, options."""
     groups = _layout.layout(cluster).node_groups
     return [
         {
             "name": partition.name,
             "nodes": ",".join(group.hostlist for group in groups if group.node_array in partition.node_arrays),
+            "count": sum(group.count for group in groups if group.node_array in partition.node_arrays),
             "default": partition.default,
             "options": dict(partition.options),
         }
