@@ -1,0 +1,194 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The network of a cluster: virtual network, subnets, a security group for each, and one way out."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.reconcile import (
+    Outcome,
+    Target,
+    apply,
+    plan,
+    read,
+    removals,
+)
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.resources import Json, merged
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import Session
+
+VERSION = "2024-05-01"
+
+_FIRST_RULE = 1000
+_SSH_RULE = 200
+
+
+class NetworkIds:
+    """The resource ids of everything that belongs to one cluster network, known before anything exists."""
+
+    def __init__(self, session: Session, options: t.Mapping[str, t.Any]) -> None:
+        group, name = options["resource_group"], options["name"]
+        stem = name[: -len("-vnet")] if name.endswith("-vnet") else name
+        nat = options.get("nat_gateway") or {}
+        self.vnet = session.resource_path(group, "Microsoft.Network/virtualNetworks", name)
+        self.nat = session.resource_path(group, "Microsoft.Network/natGateways", nat.get("name") or f"{stem}-nat")
+        self.address = session.resource_path(
+            group, "Microsoft.Network/publicIPAddresses", nat.get("public_ip_name") or f"{stem}-nat-ip"
+        )
+        self.groups = {
+            subnet["name"]: session.resource_path(
+                group,
+                "Microsoft.Network/networkSecurityGroups",
+                subnet.get("security_group") or f"{stem}-{subnet['name']}-nsg",
+            )
+            for subnet in options.get("subnets") or ()
+        }
+
+    def subnet(self, name: str) -> str:
+        """The id of a subnet."""
+        return f"{self.vnet}/subnets/{name}"
+
+    def everything(self) -> dict[str, str]:
+        """All ids with the api-version to read them by."""
+        return dict.fromkeys((self.vnet, self.nat, self.address, *self.groups.values()), VERSION)
+
+
+def ensure(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tuple[Outcome, NetworkIds]:
+    """Create or mend the network of the module's ``options``; raises AzureError."""
+    ids = NetworkIds(session, options)
+    actual = read(session, ids.everything())
+    writes = plan(targets(ids, options, actual.get(ids.vnet.casefold())), actual)
+    return apply(session, writes, actual, check), ids
+
+
+def remove(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tuple[Outcome, NetworkIds]:
+    """Delete the network; raises AzureError if something still uses it.
+
+    The security groups and the NAT gateway are also found through the subnets, so their names need not be given.
+    """
+    ids = NetworkIds(session, options)
+    actual = read(session, ids.everything())
+    subnets = (actual.get(ids.vnet.casefold(), {}).get("properties") or {}).get("subnets") or ()
+    attached = [(subnet.get("properties") or {}).get("networkSecurityGroup", {}).get("id", "") for subnet in subnets]
+    groups = list(dict.fromkeys([*ids.groups.values(), *(one for one in attached if one)]))
+    missing = {one: VERSION for one in groups if one.casefold() not in actual}
+    actual.update(read(session, missing))
+    order = [[ids.vnet], [ids.nat, *groups], [ids.address]]
+    return apply(session, removals(order, VERSION, actual), actual, check), ids
+
+
+def targets(ids: NetworkIds, options: t.Mapping[str, t.Any], vnet: Json | None) -> list[Target]:
+    """Everything that the network should consist of. ``vnet`` is the actual one: its other subnets are kept. Pure."""
+    location, tags = options["location"], options.get("tags")
+    subnets = options["subnets"]
+    wanted = [
+        Target(
+            ids.groups[subnet["name"]],
+            VERSION,
+            {"location": location, "properties": {"securityRules": rules(subnet, options)}},
+            tags,
+            stage=0,
+        )
+        for subnet in subnets
+    ]
+    way_out = any(subnet.get("nat_gateway") for subnet in subnets)
+    if way_out:
+        sku = {"sku": {"name": "Standard"}}
+        address = {"publicIPAllocationMethod": "Static", "publicIPAddressVersion": "IPv4"}
+        gateway = {"publicIpAddresses": [{"id": ids.address}]}
+        wanted.append(Target(ids.address, VERSION, {"location": location, **sku, "properties": address}, tags, stage=0))
+        wanted.append(Target(ids.nat, VERSION, {"location": location, **sku, "properties": gateway}, tags, stage=1))
+    body = {
+        "location": location,
+        "properties": {
+            "addressSpace": {"addressPrefixes": list(options["address_space"])},
+            "subnets": _subnets(ids, subnets, vnet),
+        },
+    }
+    wanted.append(Target(ids.vnet, VERSION, body, tags, stage=2))
+    return wanted
+
+
+def _subnets(ids: NetworkIds, subnets: t.Sequence[Json], vnet: Json | None) -> list[Json]:
+    """The subnets to send: ours over the actual ones, because a PUT of the network deletes those left out."""
+    actual = {one["name"].casefold(): one for one in ((vnet or {}).get("properties") or {}).get("subnets") or ()}
+    result = {}
+    for subnet in subnets:
+        properties: Json = {
+            "addressPrefix": subnet["cidr"],
+            "networkSecurityGroup": {"id": ids.groups[subnet["name"]]},
+            # Outbound goes through the NAT gateway or not at all; Azure's implicit way out is being retired.
+            "defaultOutboundAccess": False,
+        }
+        if subnet.get("nat_gateway"):
+            properties["natGateway"] = {"id": ids.nat}
+        ours = {"name": subnet["name"], "properties": properties}
+        there = actual.pop(subnet["name"].casefold(), None)
+        result[subnet["name"]] = _cleared(merged(there, ours) if there else ours, bool(subnet.get("nat_gateway")))
+    return [*result.values(), *actual.values()]
+
+
+def _cleared(subnet: Json, nat: bool) -> Json:
+    if not nat and "natGateway" in subnet["properties"]:
+        # None is compared as "must not be there" and sent as null, which detaches it.
+        return {**subnet, "properties": {**subnet["properties"], "natGateway": None}}
+    return subnet
+
+
+def rules(subnet: Json, options: t.Mapping[str, t.Any]) -> list[Json]:
+    """The security rules of a subnet: closed, but for the cluster itself, ssh from where it is allowed, and ``rules``.
+
+    Azure's own default rules would let every peered network in; the last rule takes that back.
+    """
+    inside = list(options["address_space"])
+    found = []
+    ssh_from = list(options.get("ssh_from") or ())
+    if ssh_from and subnet.get("ssh", True):
+        found.append(_rule("allow-ssh", _SSH_RULE, "Tcp", ssh_from, ["*"], ["22"], description="ssh from outside"))
+    for index, rule in enumerate(subnet.get("rules") or ()):
+        found.append(
+            _rule(
+                rule["name"],
+                rule.get("priority") or _FIRST_RULE + 10 * index,
+                rule.get("protocol") or "Tcp",
+                rule.get("source") or ["*"],
+                rule.get("destination") or ["*"],
+                rule.get("ports") or ["*"],
+                rule.get("direction") or "Inbound",
+                rule.get("access") or "Allow",
+                rule.get("description") or "",
+            )
+        )
+    found.append(_rule("allow-cluster", 4000, "*", inside, inside, ["*"], description="the cluster's own machines"))
+    found.append(_rule("deny-inbound", 4096, "*", ["*"], ["*"], ["*"], access="Deny", description="closed by default"))
+    return found
+
+
+def _rule(
+    name: str,
+    priority: int,
+    protocol: str,
+    source: list[str],
+    destination: list[str],
+    ports: list[str],
+    direction: str = "Inbound",
+    access: str = "Allow",
+    description: str = "",
+) -> Json:
+    properties: Json = {
+        "priority": priority,
+        "direction": direction,
+        "access": access,
+        "protocol": protocol,
+        "sourcePortRange": "*",
+        "description": description,
+        **_one_or_many("sourceAddressPrefix", "sourceAddressPrefixes", source),
+        **_one_or_many("destinationAddressPrefix", "destinationAddressPrefixes", destination),
+        **_one_or_many("destinationPortRange", "destinationPortRanges", [str(port) for port in ports]),
+    }
+    return {"name": name, "properties": properties}
+
+
+def _one_or_many(one: str, many: str, values: list[str]) -> Json:
+    """ARM has a field for one value and another for several; ``*`` goes into the first only. One is empty."""
+    return {one: values[0], many: []} if len(values) == 1 else {one: None, many: values}

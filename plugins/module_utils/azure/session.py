@@ -1,0 +1,301 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One way to Azure: an azure-mgmt-core pipeline that speaks ARM JSON and counts what it sends.
+
+Credentials, retries that honour Retry-After, and polling of long-running operations are the libraries'. Answers are
+plain dictionaries. Every refusal is an AzureError with Azure's code, message and request id.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.credentials import Login, login
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError, from_response
+
+if t.TYPE_CHECKING:
+    from azure.core.pipeline.transport import HttpTransport
+    from azure.core.polling import LROPoller
+
+Json = dict[str, t.Any]
+Result = t.TypeVar("Result")
+
+USER_AGENT = "azure_hpc.cluster/0.1"
+# Seconds. A Retry-After beyond this is not waited for: the next pass comes sooner than that.
+PATIENCE = 60.0
+# How often to ask for the state of an operation when Azure does not say (its own libraries: 30).
+POLL_INTERVAL = 5.0
+# Requests at once. Azure's throttling is per time window; this only bounds threads and connections.
+CONCURRENCY = 8
+_ERROR_STATUS = 400
+
+
+class Operation:
+    """A long-running operation that was accepted. Polling goes on in the background until ``result`` is asked for."""
+
+    def __init__(self, poller: LROPoller[t.Any], doing: str) -> None:
+        self._poller = poller
+        self._doing = doing
+
+    def result(self, timeout: float | None = None) -> Json:
+        """The final resource ({} if Azure returns none); raises AzureError if it failed or ``timeout`` seconds pass."""
+        if not self.wait(timeout):
+            raise AzureError(f"not finished after {timeout:g} seconds", code="ClientTimeout", doing=self._doing)
+        found = self._poller.result()
+        return found if isinstance(found, dict) else {}
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether the operation ended within ``timeout`` seconds; raises AzureError if it ended badly."""
+        with _Failures(self._doing):
+            self._poller.wait(timeout)
+        return bool(self._poller.done())
+
+
+class Session:
+    """A subscription, seen through one pipeline. Safe to use from several threads. Close it, or use ``with``."""
+
+    def __init__(
+        self,
+        account: Login,
+        transport: HttpTransport | None = None,
+        verify: bool = True,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.subscription_id = account.subscription_id
+        self._endpoint, self._scopes = account.endpoints
+        self._counted = 0
+        self._lock = threading.Lock()
+        self._client = self._open(account, transport, verify, patience)
+
+    def _open(self, account: Login, transport: t.Any, verify: bool, patience: float) -> t.Any:
+        from azure.core.pipeline import policies
+        from azure.core.pipeline.transport import RequestsTransport
+        from azure.mgmt.core import ARMPipelineClient
+        from azure.mgmt.core.policies import ARMAutoResourceProviderRegistrationPolicy, ARMChallengeAuthenticationPolicy
+
+        self._transport = transport or RequestsTransport(
+            connection_verify=verify, connection_timeout=20, read_timeout=120
+        )
+        chain = [
+            policies.RequestIdPolicy(),
+            policies.HeadersPolicy({"Accept": "application/json"}),
+            policies.UserAgentPolicy(base_user_agent=USER_AGENT),
+            ARMAutoResourceProviderRegistrationPolicy(),
+            policies.RedirectPolicy(),
+            _retry_policy(patience),
+            ARMChallengeAuthenticationPolicy(account.credential(), *self._scopes),
+            policies.CustomHookPolicy(raw_response_hook=self._count),
+        ]
+        return ARMPipelineClient(base_url=self._endpoint, policies=chain, transport=self._transport)
+
+    def _count(self, response: t.Any) -> None:
+        with self._lock:
+            self._counted += 1
+
+    @property
+    def requests(self) -> int:
+        """How many requests ARM has answered so far: retries and polls included, sign-in not."""
+        return self._counted
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._client.close()
+
+    def group_path(self, resource_group: str) -> str:
+        """The resource id of a resource group."""
+        return f"/subscriptions/{self.subscription_id}/resourceGroups/{resource_group}"
+
+    def resource_path(self, resource_group: str, kind: str, *names: str) -> str:
+        """The resource id of ``names`` of type ``kind``, such as ``Microsoft.Compute/virtualMachineScaleSets``."""
+        namespace, *types = kind.split("/")
+        pairs = "".join(f"/{one}/{name}" for one, name in zip(types, names))  # noqa: B905 - Python 3.9 has no strict
+        missing = "".join(f"/{one}" for one in types[len(names) :])
+        return f"{self.group_path(resource_group)}/providers/{namespace}{pairs}{missing}"
+
+    def get(self, path: str, version: str, doing: str = "", **query: str) -> Json:
+        """One resource; raises AzureError (kind ``not_found`` if there is none)."""
+        return self._json(self._send("GET", path, version, doing=doing or f"read {_tail(path)}", query=query), doing)
+
+    def find(self, path: str, version: str, doing: str = "", **query: str) -> Json | None:
+        """One resource, or None if it does not exist. A missing resource group counts as that."""
+        try:
+            return self.get(path, version, doing, **query)
+        except AzureError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def list(self, path: str, version: str, doing: str = "", **query: str) -> list[Json]:
+        """All pages of a list; raises AzureError. ARM's ``nextLink`` is followed as it is."""
+        doing = doing or f"list {_tail(path)}"
+        items: list[Json] = []
+        page = self._json(self._send("GET", path, version, doing=doing, query=query), doing)
+        items.extend(page.get("value") or ())
+        seen: set[str] = set()
+        while page.get("nextLink"):
+            link = str(page["nextLink"])
+            if link in seen or not link.lower().startswith(self._endpoint.lower()):
+                # A token must not follow a link out of ARM, and a repeated link would never end.
+                raise AzureError(f"unusable link to the next page: {link}", code="BadNextLink", doing=doing)
+            seen.add(link)
+            page = self._json(self._send("GET", link, "", doing=doing), doing)
+            items.extend(page.get("value") or ())
+        return items
+
+    def post(self, path: str, version: str, body: Json | None = None, doing: str = "", **query: str) -> Json:
+        """A synchronous action, or the start of a long one that nobody waits for."""
+        return self._json(self._send("POST", path, version, body, doing, query), doing)
+
+    def send(self, method: str, path: str, version: str, body: Json | None = None, doing: str = "") -> Json:
+        """Send a write without waiting for what it starts; the answer's body."""
+        return self._json(self._send(method, path, version, body, doing), doing)
+
+    def begin(
+        self, method: str, path: str, version: str, body: Json | None = None, doing: str = "", **query: str
+    ) -> Operation:
+        """Start a write and poll it in the background; raises AzureError if it is refused at once."""
+        from azure.core.polling import LROPoller
+        from azure.mgmt.core.polling.arm_polling import ARMPolling
+
+        doing = doing or f"{method.lower()} {_tail(path)}"
+        accepted = self._send(method, path, version, body, doing, query)
+        with _Failures(doing):
+            poller = LROPoller(self._client, accepted, lambda done: self._json(done, doing), ARMPolling(POLL_INTERVAL))
+        return Operation(poller, doing)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        version: str,
+        body: Json | None = None,
+        doing: str = "",
+        query: t.Mapping[str, str] | None = None,
+    ) -> t.Any:
+        from azure.core.rest import HttpRequest
+
+        params = {**({"api-version": version} if version else {}), **_query(query or {})}
+        url = path if path.startswith("https://") else self._endpoint.rstrip("/") + _quoted(path)
+        request = HttpRequest(method, url, params=params, **({} if body is None else {"json": body}))
+        with _Failures(doing):
+            # The poller wants the pipeline's response, which send_request hides unless asked so.
+            answer = self._client.send_request(request, _return_pipeline_response=True)
+        response = answer.http_response
+        if response.status_code >= _ERROR_STATUS:
+            raise _refusal(response, doing)
+        return answer
+
+    @staticmethod
+    def _json(answer: t.Any, doing: str) -> Json:
+        response = answer.http_response
+        text = response.text()
+        if not text.strip():
+            return {}
+        try:
+            found = response.json()
+        except ValueError:
+            request_id, status = response.headers.get("x-ms-request-id", ""), response.status_code
+            raise AzureError("the answer is not JSON", "BadResponse", request_id, status, doing=doing) from None
+        return found if isinstance(found, dict) else {"value": found}
+
+
+def connect(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str] | None = None) -> Session:
+    """A session for a module's or a plugin's options (see credentials.py); raises AzureError."""
+    environ = os.environ if environ is None else environ
+    mode = options.get("cert_validation_mode") or environ.get("AZURE_CERT_VALIDATION_MODE") or "validate"
+    return Session(login(options, environ), verify=mode != "ignore")
+
+
+def together(tasks: t.Iterable[t.Callable[[], Result]]) -> list[Result]:  # noqa: UP047 - Python 3.12 only
+    """Run tasks at the same time and return their results in order; raises the first error once all have ended."""
+    waiting = list(tasks)
+    if len(waiting) < 2:
+        return [task() for task in waiting]
+    with ThreadPoolExecutor(max_workers=min(CONCURRENCY, len(waiting))) as pool:
+        futures = [pool.submit(task) for task in waiting]
+    return [future.result() for future in futures]
+
+
+def finish(operations: t.Iterable[Operation], timeout: float | None = None) -> list[Json]:
+    """Wait for operations that were started together; raises the first error once all have ended."""
+    results: list[Json] = []
+    failure: AzureError | None = None
+    for operation in operations:
+        try:
+            results.append(operation.result(timeout))
+        except AzureError as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return results
+
+
+def _retry_policy(patience: float) -> t.Any:
+    from azure.core.pipeline.policies import RetryPolicy
+
+    class PatientRetryPolicy(RetryPolicy):  # type: ignore[misc,unused-ignore]
+        """azure-core's retries, but a Retry-After longer than our patience is an answer, not a reason to sleep."""
+
+        def is_retry(self, settings: t.Any, response: t.Any) -> bool:
+            wait = self.get_retry_after(response)
+            return bool((wait is None or wait <= patience) and super().is_retry(settings, response))
+
+    return PatientRetryPolicy(retry_total=6, retry_status=5, retry_backoff_max=20)
+
+
+class _Failures:
+    """Turns azure-core's and azure-identity's exceptions into AzureError."""
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: t.Any, error: BaseException | None, trace: t.Any) -> None:
+        if error is None or isinstance(error, AzureError):
+            return
+        from azure.core import exceptions
+
+        if not isinstance(error, exceptions.AzureError):
+            return
+        response = getattr(error, "response", None)
+        if response is not None:
+            raise _refusal(response, self._doing, str(error.message)) from error
+        known = isinstance(error, exceptions.ClientAuthenticationError)
+        code = "AuthenticationFailed" if known else "ConnectionFailed"
+        raise AzureError(str(error.message), code=code, doing=self._doing) from error
+
+
+def _refusal(response: t.Any, doing: str, otherwise: str = "") -> AzureError:
+    try:
+        body = response.text()
+    except Exception:  # a body that cannot be read must not hide the refusal itself
+        body = ""
+    headers = {key.lower(): value for key, value in response.headers.items()}
+    try:
+        wait = float(headers.get("retry-after") or 0)
+    except ValueError:
+        wait = 0.0
+    return from_response(response.status_code, headers, body or otherwise, doing, wait)
+
+
+def _query(query: t.Mapping[str, str]) -> dict[str, str]:
+    # Python names cannot begin with a dollar sign, ARM's do.
+    dollar = ("expand", "filter", "select", "top")
+    return {f"${name}" if name in dollar else name: value for name, value in query.items()}
+
+
+def _quoted(path: str) -> str:
+    from urllib.parse import quote
+
+    return quote(path, safe="/()-_.~$:@?&=")
+
+
+def _tail(path: str) -> str:
+    return "/".join(path.rstrip("/").split("/")[-2:])
