@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from demo.__main__ import run
 from demo.report import Outcome
 from demo.session import Session
