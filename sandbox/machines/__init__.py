@@ -27,13 +27,16 @@ BASE_IMAGE = "debian-13"
 
 METADATA_ADDRESS = "169.254.169.254"
 DNS_ADDRESS = "168.63.129.16"
+CONTROLLER_ADDRESS = "198.51.100.10"
+"""Where this host appears to be on the Internet when it connects to the public address of a machine."""
 
 
 class MachineError(Exception):
-    """A machine could not do what it was asked to. ``code`` is one that Azure uses, such as ``OSProvisioningTimedOut``.
+    """A machine could not do what it was asked to. ``code`` is one that Azure uses.
 
-    Codes: ``OSProvisioningTimedOut`` (did not become reachable), ``OSProvisioningInternalError`` (could not be started),
-    ``NotFound`` (no such machine), ``ImageNotFound``, ``Conflict`` (not allowed in the machine's present state),
+    Codes: ``OSProvisioningTimedOut`` (did not become reachable), ``OSProvisioningInternalError`` (could not be
+    started), ``NotFound`` (no such machine), ``ImageNotFound``, ``Conflict`` (not allowed
+    in the machine's present state),
     ``NetworkNotFound`` (no ``apply_network`` for its virtual network or subnet yet).
     """
 
@@ -98,8 +101,11 @@ class SecurityRule:
 
 @dataclass(frozen=True, kw_only=True)
 class SubnetState:
-    """A subnet. ``rules`` are the custom rules of its security group (``None``: no group; the default rules of Azure are
-    added by the driver). ``nat_public_ips`` are the addresses of its NAT gateway (empty: no NAT gateway)."""
+    """A subnet.
+
+    ``rules`` are the custom rules of its security group (``None``: no group; the default rules of Azure are added by
+    the driver). ``nat_public_ips`` are the addresses of its NAT gateway (empty: no NAT gateway).
+    """
 
     subnet_id: str
     prefix: str
@@ -186,6 +192,9 @@ class Driver(t.Protocol):
 
     def remove_network(self, vnet_id: str) -> None:
         """Remove the virtual network, nothing if there is none. A machine left in it is a Conflict."""
+
+    def reserved_public_addresses(self) -> frozenset[str]:
+        """Addresses of 203.0.113.0/24 that must not be given out: this host or another sandbox on it uses them."""
 
     def recover(self) -> dict[str, PowerState]:
         """Adopt what an earlier process left in the state directory: networks, running machines, disks.
