@@ -90,6 +90,8 @@ def failures_reported(module: AnsibleModule, *known: type[Exception]) -> t.Itera
         yield
     except kinds as error:
         details = error.as_dict() if hasattr(error, "as_dict") else {"message": str(error)}
+        if hasattr(error, "mistakes"):
+            details["mistakes"] = [{"path": one.path, "message": one.message} for one in error.mistakes]
         module.fail_json(msg=str(error), error=details)
     except ImportError as error:
         if not (error.name or "").startswith(("azure", "msal", "requests")):

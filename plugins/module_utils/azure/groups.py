@@ -41,7 +41,7 @@ def remove_group(session: Session, options: t.Mapping[str, t.Any], check: bool) 
     actual = read(session, {wanted: GROUP_VERSION})
     if wanted.casefold() not in actual:
         return Outcome((), {}), []
-    inside = [str(one["id"]) for one in session.list(f"{wanted}/resources", GROUP_VERSION)]
+    inside = [str(one["id"]) for one in session.listing(f"{wanted}/resources", GROUP_VERSION)]
     if inside and not options.get("force"):
         text = (
             f"resource group {options['name']} is not empty ({len(inside)} resources, such as {inside[0]}); use force"

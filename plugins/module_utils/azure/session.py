@@ -66,6 +66,7 @@ class Session:
     ) -> None:
         self.subscription_id = account.subscription_id
         self._endpoint, self._scopes = account.endpoints
+        self._patience = patience
         self._counted = 0
         self._lock = threading.Lock()
         self._client = self._open(account, transport, verify, patience)
@@ -130,7 +131,7 @@ class Session:
                 return None
             raise
 
-    def list(self, path: str, version: str, doing: str = "", **query: str) -> list[Json]:
+    def listing(self, path: str, version: str, doing: str = "", **query: str) -> list[Json]:
         """All pages of a list; raises AzureError. ARM's ``nextLink`` is followed as it is."""
         doing = doing or f"list {_tail(path)}"
         items: list[Json] = []
@@ -167,6 +168,31 @@ class Session:
         with _Failures(doing):
             poller = LROPoller(self._client, accepted, lambda done: self._json(done, doing), ARMPolling(POLL_INTERVAL))
         return Operation(poller, doing)
+
+    def public(self, url: str, query: t.Mapping[str, str]) -> list[Json]:
+        """All items of the public price list, asked without our token; raises AzureError."""
+        from azure.core import PipelineClient
+        from azure.core.pipeline import policies
+        from azure.core.rest import HttpRequest
+
+        chain = [policies.UserAgentPolicy(base_user_agent=USER_AGENT), _retry_policy(self._patience)]
+        client: t.Any = PipelineClient(url, policies=chain, transport=self._transport)
+        doing = f"read {url}"
+        items: list[Json] = []
+        seen: set[str] = set()
+        request = HttpRequest("GET", url, params=dict(query))
+        while True:
+            with _Failures(doing):
+                answer = client.send_request(request, _return_pipeline_response=True)
+            if answer.http_response.status_code >= _ERROR_STATUS:
+                raise _refusal(answer.http_response, doing)
+            page = self._json(answer, doing)
+            items.extend(page.get("Items") or ())
+            link = str(page.get("NextPageLink") or "")
+            if not link or link in seen or not link.startswith(url):
+                return items
+            seen.add(link)
+            request = HttpRequest("GET", link)
 
     def _send(
         self,

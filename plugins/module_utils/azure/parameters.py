@@ -1,0 +1,205 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a cluster to the options of the modules that build it. Pure: ids are derived, nothing is asked."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster, Machine
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, ScaleSetSpec
+
+Json = dict[str, t.Any]
+
+
+class Parameters:
+    """The options of every module for one cluster, ready to be given to them."""
+
+    def __init__(self, cluster: Cluster, layout: Layout, catalog: Catalog, subscription_id: str) -> None:
+        self._cluster = cluster
+        self._layout = layout
+        self._catalog = catalog
+        self._subscription = subscription_id
+
+    def everything(self) -> Json:
+        """One dictionary of options per module (for machines and scale sets a list of them)."""
+        return {
+            "resource_group": self.resource_group(),
+            "network": self.network(),
+            "image": self.image(),
+            "head": self.head(),
+            "login": self.login(),
+            "scale_sets": self.scale_sets(),
+        }
+
+    def tags(self, role: str) -> dict[str, str]:
+        """The tags of a resource with a role."""
+        return {
+            **self._cluster.tags,
+            "hpc-cluster": self._cluster.name,
+            "hpc-role": role,
+            "hpc-scheduler": self._cluster.scheduler.type,
+        }
+
+    def resource_group(self) -> Json:
+        """Options of the module resource_group."""
+        cluster = self._cluster
+        tags = {**cluster.tags, "hpc-cluster": cluster.name}
+        return {"name": cluster.resource_group, "location": cluster.location, "tags": tags}
+
+    def network(self) -> Json:
+        """Options of the module network. Only the subnets of the head and the login nodes are open to ssh_from."""
+        cluster, network = self._cluster, self._cluster.network
+        front = {cluster.head.subnet, *([cluster.login.subnet] if cluster.login else [])}
+        return {
+            **self._place(network.name),
+            "address_space": list(network.address_space),
+            "subnets": [
+                {
+                    "name": subnet.name,
+                    "cidr": subnet.cidr,
+                    "nat_gateway": network.nat_gateway,
+                    "ssh": subnet.name in front,
+                    "security_group": f"{cluster.name}-{subnet.name}-nsg",
+                }
+                for subnet in network.subnets
+            ],
+            "nat_gateway": {"name": f"{cluster.name}-nat", "public_ip_name": f"{cluster.name}-nat-ip"},
+            "ssh_from": list(network.ssh_from),
+            "tags": self.tags("network"),
+        }
+
+    def image(self) -> Json:
+        """Options of the module image, and of the machine (``build``) that it is captured from.
+
+        ``id`` is where machines boot from, '' if from the stock image; ``bake`` whether it is ours to make.
+        """
+        cluster, image = self._cluster, self._cluster.image
+        build = Machine(image.build_size or cluster.head.vm_size, subnet=cluster.head.subnet, public_ip=True)
+        machine = {**self._machine(f"{cluster.name}-image", "image", build), "image": dict(image.source)}
+        return {
+            "name": image.name,
+            "resource_group": image.resource_group or cluster.resource_group,
+            "location": cluster.location,
+            "id": self.image_id(),
+            "bake": bool(image.bake and not image.id),
+            "source": machine["name"],
+            "source_resource_group": cluster.resource_group,
+            "build": machine,
+            "tags": self.tags("image"),
+        }
+
+    def image_id(self) -> str:
+        """The id of the image that machines boot from: a given one, or the baked one; '' for the stock image."""
+        image = self._cluster.image
+        if image.id or not image.bake:
+            return image.id
+        group = image.resource_group or self._cluster.resource_group
+        return self._id(group, "Microsoft.Compute/images", image.name)
+
+    def head(self) -> Json:
+        """Options of the module machine for the head node."""
+        return self._machine(f"{self._cluster.name}-head", "head", self._cluster.head)
+
+    def login(self) -> list[Json]:
+        """Options of the module machine for each login node."""
+        login = self._cluster.login
+        count = login.count if login else 0
+        name = self._cluster.name
+        return [self._machine(f"{name}-login-{one}", "login", login) for one in range(1, count + 1) if login]
+
+    def scale_sets(self) -> list[Json]:
+        """Options of the module scale_set for each scale set. ``custom_data`` is for the playbook to add."""
+        return [self._scale_set(spec) for spec in self._layout.scale_sets]
+
+    def _scale_set(self, spec: ScaleSetSpec) -> Json:
+        return {
+            **self._place(spec.name),
+            "vm_size": spec.vm_size,
+            "image": {"id": spec.image} if spec.image else self._image(),
+            "subnet_id": self._subnet(spec.subnet),
+            **self._account(),
+            "computer_name_prefix": spec.computer_name_prefix,
+            "priority": spec.priority,
+            "max_price": spec.max_price,
+            "zones": [spec.zone] if spec.zone else [],
+            "single_placement_group": spec.single_placement_group,
+            "accelerated_networking": self._accelerated(spec.vm_size),
+            "os_disk_gib": spec.os_disk_gib,
+            "tags": {**spec.tags, "hpc-scheduler": self._cluster.scheduler.type},
+        }
+
+    def _machine(self, name: str, role: str, machine: Machine) -> Json:
+        return {
+            **self._place(name),
+            "vm_size": machine.vm_size,
+            "image": self._image(),
+            "subnet_id": self._subnet(machine.subnet),
+            "public_ip": machine.public_ip,
+            "accelerated_networking": self._accelerated(machine.vm_size),
+            **self._account(),
+            "os_disk_gib": machine.os_disk_gib,
+            "tags": self.tags(role),
+        }
+
+    def _place(self, name: str) -> Json:
+        return {
+            "resource_group": self._cluster.resource_group,
+            "name": name,
+            "location": self._cluster.location,
+        }
+
+    def _account(self) -> Json:
+        admin = self._cluster.admin
+        return {"admin_username": admin.username, "ssh_public_keys": list(admin.ssh_public_keys)}
+
+    def _image(self) -> Json:
+        found = self.image_id()
+        return {"id": found} if found else dict(self._cluster.image.source)
+
+    def _accelerated(self, name: str) -> bool:
+        size = self._catalog.size(name)
+        return bool(size and size.accelerated_networking)
+
+    def _subnet(self, name: str) -> str:
+        network = self._cluster.network.name
+        group = self._cluster.resource_group
+        return f"{self._id(group, 'Microsoft.Network/virtualNetworks', network)}/subnets/{name}"
+
+    def _id(self, group: str, kind: str, name: str) -> str:
+        return f"/subscriptions/{self._subscription}/resourceGroups/{group}/providers/{kind}/{name}"
+
+
+def quota_needed(cluster: Cluster, layout: Layout, catalog: Catalog) -> list[Json]:
+    """What the cluster needs of each quota when every array is full, and what there is. Pure.
+
+    Rows: name, needed (vCPUs), limit, used, enough. A cluster that does not fit is no mistake: it grows while it can.
+    """
+    needed: dict[str, int] = {}
+    machines = [cluster.head, *([cluster.login] if cluster.login else [])]
+    amounts = [(machine.vm_size, machine.count, "regular") for machine in machines]
+    amounts += [(spec.vm_size, spec.max_capacity, spec.priority) for spec in _largest(layout)]
+    for name, count, priority in amounts:
+        size = catalog.size(name)
+        if size is None:
+            continue
+        for quota in ("lowprioritycores",) if priority == "spot" else ("cores", size.family.lower()):
+            needed[quota] = needed.get(quota, 0) + size.vcpus * count
+    rows = []
+    for key, amount in sorted(needed.items()):
+        quota_ = catalog.quotas.get(key)
+        if quota_ is not None:
+            enough = amount <= quota_.limit
+            rows.append(
+                {"name": quota_.name, "needed": amount, "limit": quota_.limit, "used": quota_.used, "enough": enough}
+            )
+    return rows
+
+
+def _largest(layout: Layout) -> list[ScaleSetSpec]:
+    """One scale set per zone group: zones are alternatives, not additions."""
+    seen: dict[tuple[str, str, int], ScaleSetSpec] = {}
+    for spec in layout.scale_sets:
+        seen.setdefault((spec.node_array, spec.vm_size, spec.placement_group), spec)
+    return list(seen.values())
