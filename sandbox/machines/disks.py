@@ -15,8 +15,6 @@ import typing as t
 import uuid
 from pathlib import Path
 
-import yaml
-
 from sandbox.machines import DNS_ADDRESS, MachineError, MachineSpec
 from sandbox.machines.names import digest
 
@@ -32,7 +30,7 @@ FORGOTTEN = (
 
 
 def seed(spec: MachineSpec) -> dict[str, bytes]:
-    """The files that tell cloud-init who the machine is. ``custom_data`` is the user data as it came.
+    """The files that tell cloud-init who the machine is, in JSON, which is YAML. ``custom_data`` is the user data.
 
     The administrator is cloud-init's default user, as on Azure, so that custom data with ``users`` works as there.
     """
@@ -47,8 +45,8 @@ def seed(spec: MachineSpec) -> dict[str, bytes]:
     }  # fmt: skip
     admin = {"users": ["default"], "system_info": {"default_user": user}}
     return {
-        ADMIN_FILE: yaml.safe_dump(admin).encode(),
-        f"{SEED}/meta-data": yaml.safe_dump(metadata).encode(),
+        ADMIN_FILE: json.dumps(admin).encode(),
+        f"{SEED}/meta-data": json.dumps(metadata).encode(),
         f"{SEED}/user-data": spec.custom_data,
         f"{SEED}/vendor-data": b"",
     }

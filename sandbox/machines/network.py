@@ -9,9 +9,12 @@ spaces of different networks may overlap. The host end carries ``CONTROLLER_ADDR
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import ipaddress
 import json
 import socket
+import time
 import typing as t
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -34,6 +37,16 @@ LINKS = ipaddress.IPv4Network("100.64.0.0/16")
 PUBLIC = ipaddress.IPv4Network("203.0.113.0/24")
 UPLINK = "uplink"
 
+PORT_GUARD = """
+add table bridge azure
+add set bridge azure machines { type ifname . ipv4_addr; }
+add chain bridge azure arriving { type filter hook prerouting priority -300; policy accept; }
+flush chain bridge azure arriving
+add rule bridge azure arriving iifname "m*" ether type ip iifname . ip saddr != @machines drop
+add rule bridge azure arriving iifname "m*" ether type arp iifname . arp saddr ip != @machines drop
+"""
+"""A machine can use its own address only, as on Azure: the metadata service knows machines by their addresses."""
+
 
 def mirror_hosts() -> list[str]:
     """The names of the package mirrors: the image's, and those that this host itself uses."""
@@ -48,6 +61,21 @@ def mirror_hosts() -> list[str]:
         words = [word for line in text.splitlines() if not line.lstrip().startswith("#") for word in line.split()]
         found |= {urlsplit(word).hostname for word in words if word.startswith(("http://", "https://"))}
     return sorted(name for name in found if name)
+
+
+def mirrors() -> dict[str, list[str]]:
+    """The names of the package mirrors with their IPv4 addresses, asked from this host at most once a minute."""
+    return dict(_mirrors(int(time.monotonic() / 60)))
+
+
+@functools.lru_cache(maxsize=1)
+def _mirrors(_minute: int) -> dict[str, list[str]]:
+    return resolve(mirror_hosts())
+
+
+def mirror_addresses() -> set[str]:
+    """All addresses of package mirrors."""
+    return {address for found in mirrors().values() for address in found}
 
 
 def resolve(hosts: t.Iterable[str]) -> dict[str, list[str]]:
@@ -78,7 +106,7 @@ def gateway(prefix: str) -> str:
 
 def reserved_public_addresses(prefix: str) -> frozenset[str]:
     """Addresses of 203.0.113.0/24 that this host needs itself or routes to another sandbox."""
-    addresses = {address for found in resolve(mirror_hosts()).values() for address in found}
+    addresses = mirror_addresses()
     for route in host.ip_json("-4", "route", "show", "table", "main"):
         if not str(route.get("dev", "")).startswith(prefix):
             addresses.add(str(route.get("dst", "")).removesuffix("/32"))
@@ -111,11 +139,9 @@ class Router:
         self._make_namespace()
         link = self._link()
         self._apply_bridges(vnet)
-        mirrors = resolve(mirror_hosts())
-        addresses = {address for found in mirrors.values() for address in found}
-        host.run("ip", "netns", "exec", self.namespace, "nft", "-f", "-", text=nsg.render(vnet, addresses, UPLINK))
+        self._nft(nsg.render(vnet, mirror_addresses(), UPLINK) + PORT_GUARD)
         self._apply_routes(vnet, link)
-        self._write_names("mirrors", [f"{address} {name}" for name in sorted(mirrors) for address in mirrors[name]])
+        self._write_names("mirrors", [f"{a} {name}" for name, found in mirrors().items() for a in found])
         if not host.populated(self._group):
             self._serve_names()
         return new
@@ -130,10 +156,11 @@ class Router:
     def attach(self, arm_id: str, name: str, subnet: SubnetState, address: str, mac: str) -> None:
         """Make the network namespace ``name`` of a machine: one interface with its address, plugged into its subnet."""
         if (host.NETNS / name).exists():
-            self.detach(name, arm_id)
+            self.detach(name, arm_id, address)
         length, port = ipaddress.IPv4Network(subnet.prefix).prefixlen, names.port(arm_id)
         via = gateway(subnet.prefix).partition("/")[0]
         host.run("ip", "netns", "add", name)
+        self._nft(f'add element bridge azure machines {{ "{port}" . {address} }}\n')
         host.ip(
             [f"link add {port} type veth peer name eth0 address {mac} netns {name}",
              f"link set {port} master {names.bridge(subnet.subnet_id)} up"], self.namespace,
@@ -149,8 +176,10 @@ class Router:
             name,
         )
 
-    def detach(self, name: str, arm_id: str) -> None:
+    def detach(self, name: str, arm_id: str, address: str) -> None:
         """Remove a machine's namespace and its port; nothing if they are gone."""
+        with contextlib.suppress(MachineError):
+            self._nft(f'delete element bridge azure machines {{ "{names.port(arm_id)}" . {address} }}\n')
         host.ip([f"link delete {names.port(arm_id)}"], self.namespace, keep_going=True)
         host.attempt("ip", "netns", "delete", name)
 
@@ -185,6 +214,9 @@ class Router:
                 return False
 
         return host.in_namespace(self.namespace, ask)
+
+    def _nft(self, text: str) -> None:
+        host.run("ip", "netns", "exec", self.namespace, "nft", "-f", "-", text=text)
 
     def _make_namespace(self) -> None:
         if not (host.NETNS / self.namespace).exists():

@@ -138,7 +138,7 @@ def compile_rules(rules: t.Iterable[SecurityRule], direction: Direction, vnet: t
         for source in _places(rule.source_prefixes, vnet):
             for destination in _places(rule.destination_prefixes, vnet):
                 ports = (source_ports, destination_ports)
-                matches.append(Match(source, destination, protocols, *ports, rule.access == "Allow"))  # noqa: PERF401
+                matches.append(Match(source, destination, protocols, *ports, rule.access == "Allow"))
     return matches
 
 

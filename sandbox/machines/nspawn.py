@@ -101,7 +101,7 @@ class NspawnDriver:
             spec, _layers = self._read(arm_id)
             self._halt(arm_id)
             with self._network_lock:
-                self._router(spec.vnet_id).detach(self._name(arm_id), arm_id)
+                self._router(spec.vnet_id).detach(self._name(arm_id), arm_id, spec.private_ip)
             (self._home(arm_id) / "deallocated").touch()
 
     def restart(self, arm_id: str) -> None:
@@ -121,7 +121,8 @@ class NspawnDriver:
             return self._await_ssh(spec)
 
     def delete(self, arm_id: str) -> None:
-        """Kill, unplug, remove."""
+        """Kill, unplug, remove. A boot that is under way fails first, so that nobody waits for it."""
+        host.kill(self._group(arm_id))
         with self._lock(arm_id):
             home = self._home(arm_id)
             if not home.exists():
@@ -131,7 +132,7 @@ class NspawnDriver:
                 spec, _layers = self._read(arm_id)
                 router = self._router(spec.vnet_id)
                 with self._network_lock:
-                    router.detach(self._name(arm_id), arm_id)
+                    router.detach(self._name(arm_id), arm_id, spec.private_ip)
                 router.unname_machine(arm_id)
                 shutil.rmtree(router.exports / spec.private_ip, ignore_errors=True)
             for directory in cleanup.NSPAWN:
@@ -186,8 +187,7 @@ class NspawnDriver:
         """Make the router namespace and the host's rules as they should be."""
         with self._network_lock:
             host.claim_settings(self.prefix)
-            mirrors = {a for found in network.resolve(network.mirror_hosts()).values() for a in found}
-            host.run("nft", "-f", "-", text=network.host_rules(self.prefix, mirrors))
+            host.run("nft", "-f", "-", text=network.host_rules(self.prefix, network.mirror_addresses()))
             router = self._router(vnet.vnet_id)
             new = router.apply(vnet)
             draft = router.directory / "vnet.json.new"

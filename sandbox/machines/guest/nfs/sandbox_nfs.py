@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import time
+import typing as t
 from pathlib import Path
 
 SHARED = Path("/run/sandbox-exports")
@@ -26,15 +27,24 @@ PORT = 2049
 CONFIGURATION = (Path("/etc/exports"), Path("/etc/exports.d"))
 FAILED = 32
 
-FLAGS = {"ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "atime", "nodiratime", "relatime",
-         "norelatime", "strictatime", "sync", "async", "remount", "defaults", "nofail", "auto", "noauto", "user",
-         "nouser", "_netdev", "bg", "fg", "soft", "softerr", "hard", "intr", "nointr", "ac", "noac", "cto", "nocto", "acl",
-         "noacl", "lock", "nolock", "resvport", "noresvport", "sharecache", "nosharecache", "rdirplus", "nordirplus", "fsc",
-         "nofsc", "migration", "nomigration", "tcp", "udp", "rdma", "posix"}  # fmt: skip
-VALUES = {"rsize", "wsize", "timeo", "retrans", "retry", "acregmin", "acregmax", "acdirmin", "acdirmax", "actimeo",
-          "vers", "nfsvers", "minorversion", "proto", "mountproto", "port", "mountport", "mountvers", "mounthost",
-          "sec", "nconnect", "max_connect", "lookupcache", "local_lock", "clientaddr", "namlen", "addr", "write", "xprtsec",
-          "trunkdiscovery"}  # fmt: skip
+FLAGS = set(
+    """
+    ro rw nosuid suid nodev dev noexec exec noatime atime nodiratime relatime norelatime strictatime sync async
+    remount defaults nofail auto noauto user nouser _netdev bg fg soft softerr hard intr nointr ac noac cto nocto
+    acl noacl lock nolock resvport noresvport sharecache nosharecache rdirplus nordirplus fsc nofsc migration
+    nomigration tcp udp rdma posix
+    """.split()
+)
+VALUES = set(
+    """
+    rsize wsize timeo retrans retry acregmin acregmax acdirmin acdirmax actimeo vers nfsvers minorversion proto
+    mountproto port mountport mountvers mounthost sec nconnect max_connect lookupcache local_lock clientaddr
+    namlen addr write xprtsec trunkdiscovery
+    """.split()
+)
+Clients = list[tuple[str, list[str]]]
+"""Who may mount a path: (client, options), in the order of the file."""
+
 KEPT = ("ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime")
 
 
@@ -42,9 +52,9 @@ class NfsError(Exception):
     """What the real tool would print after its name."""
 
 
-def parse_exports(text: str) -> dict[str, list[tuple[str, list[str]]]]:
+def parse_exports(text: str) -> dict[str, Clients]:
     """The lines of an exports(5) file: path -> (client, options) in order. Raises NfsError for a bad line."""
-    found: dict[str, list[tuple[str, list[str]]]] = {}
+    found: dict[str, Clients] = {}
     for line in text.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         if not words:
@@ -75,14 +85,14 @@ def client_matches(client: str, address: str, name: str = "") -> bool:
         return any(bool(own) and fnmatch.fnmatch(own.lower(), client.lower()) for own in (name, short))
 
 
-def find_export(table: dict[str, list], path: str) -> str | None:
+def find_export(table: t.Mapping[str, Clients], path: str) -> str | None:
     """The exported path that ``path`` is or lies under; the longest one. ``/`` is the root of an fsid=0 export."""
     path = os.path.normpath(path)
     found = [own for own in table if path == own or path.startswith(own.rstrip("/") + "/")]
     return max(found, key=len) if found else None
 
 
-def right_of(entries: list, address: str, name: str = "") -> list[str] | None:
+def right_of(entries: Clients, address: str, name: str = "") -> list[str] | None:
     """The options with which a client may mount, None if it may not: the most specific entry wins, as in exports(5)."""
     matching = [(client, options) for client, options in entries if client_matches(client, address, name)]
     if not matching:
@@ -112,18 +122,19 @@ def own_address() -> str:
     """The address of this machine in its virtual network. Sends nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("168.63.129.16", 53))
-        return probe.getsockname()[0]
+        return str(probe.getsockname()[0])
 
 
-def read_table(server: str) -> dict:
+def read_table(server: str) -> dict[str, t.Any]:
     """What a server exports and which paths it has bound, both empty at first."""
     try:
-        return json.loads((SHARED / server / "table.json").read_text())
+        table: dict[str, t.Any] = json.loads((SHARED / server / "table.json").read_text())
+        return table
     except FileNotFoundError:
         return {"exports": {}, "bound": []}
 
 
-def write_table(server: str, table: dict) -> None:
+def write_table(server: str, table: dict[str, t.Any]) -> None:
     """Replace a server's table at once."""
     (SHARED / server).mkdir(parents=True, exist_ok=True)
     draft = SHARED / server / f"table.json.{os.getpid()}"
@@ -150,10 +161,10 @@ def bind(server: str, path: str, first_time: bool) -> None:
         subprocess.run(["mount", "-i", "-n", "--bind", str(data), path], check=True)
 
 
-def configured() -> dict[str, list]:
+def configured() -> dict[str, Clients]:
     """What /etc/exports and /etc/exports.d/*.exports say together."""
     files = [CONFIGURATION[0], *sorted(CONFIGURATION[1].glob("*.exports"))]
-    found: dict[str, list] = {}
+    found: dict[str, Clients] = {}
     for path in files:
         if path.exists():
             for export, clients in parse_exports(path.read_text()).items():
@@ -161,7 +172,7 @@ def configured() -> dict[str, list]:
     return found
 
 
-def export(wanted: dict[str, list], keep: bool) -> None:
+def export(wanted: dict[str, Clients], keep: bool) -> None:
     """Export ``wanted``, besides what is exported if ``keep``; raises NfsError for paths that are no directories."""
     server = own_address()
     table = read_table(server)
@@ -209,14 +220,14 @@ def exportfs(arguments: list[str]) -> int:
 def connect(server: str, options: dict[str, str]) -> tuple[str, str]:
     """Reach the server's NFS port as nfs(5) retries it; returns the server's address and the own one."""
     try:
-        address = socket.getaddrinfo(server, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
+        address = str(socket.getaddrinfo(server, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
     except socket.gaierror as error:
         raise NfsError(f"Failed to resolve server {server}: {error.strerror}") from error
     deadline = time.monotonic() + 60 * float(options.get("retry") or 2)
     while True:
         try:
             with socket.create_connection((address, int(options.get("port") or PORT)), timeout=5) as stream:
-                return str(address), stream.getsockname()[0]
+                return address, stream.getsockname()[0]
         except OSError as error:
             if time.monotonic() > deadline:
                 reason = "Connection timed out" if isinstance(error, TimeoutError) else os.strerror(error.errno or 5)
