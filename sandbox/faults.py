@@ -13,10 +13,10 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .arm.errors import ArmError
+from sandbox.arm.errors import ArmError
 
 if TYPE_CHECKING:
-    from .arm.store import Store
+    from sandbox.arm.store import Store
 
 SETTING = "faults"
 

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..faults import Faults
-from . import ids
-from .errors import ArmError, group_not_found, resource_not_found
-from .messages import Answer, Request
-from .operations import Operations
-from .router import Router
-from .store import Resource, Store
+from sandbox.arm import ids
+from sandbox.arm.errors import ArmError, group_not_found, resource_not_found
+from sandbox.arm.messages import Answer, Request
+from sandbox.arm.operations import Operations
+from sandbox.arm.router import Router
+from sandbox.arm.store import Resource, Store
+from sandbox.faults import Faults
 
 if TYPE_CHECKING:
-    from ..machines import Driver
+    from sandbox.machines import Driver
 
 Deleter = Callable[[Resource], None]
 
@@ -32,9 +32,9 @@ class Settings:
     state: Path
     time_scale: float = 1.0
     driver: str = "record"
-    tenant: str = "72f988bf-0000-4000-8000-2d7cd011db47"
-    subscription: str = "00000000-0000-4000-8000-000000000001"
+    tenant: str = "00000000-0000-4000-8000-00000000007e"
     client: str = "00000000-0000-4000-8000-0000000000c1"
+    client_object: str = "00000000-0000-4000-8000-0000000000c2"
 
     def retry_after(self, seconds: float) -> str:
         """A Retry-After of ``seconds`` at scale 1. Never 0: clients take that for "not given" and wait 30 seconds."""
@@ -55,6 +55,8 @@ class Core:
         self._driver: Driver | None = None
         self._services: dict[str, Any] = {}
         self._deleters: dict[str, tuple[int, Deleter]] = {}
+        # What the command line may ask for by name: a function of a JSON value that answers one.
+        self.admin: dict[str, Callable[[Any], Any]] = {}
 
     @property
     def driver(self) -> Driver:

@@ -7,11 +7,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from . import ids
-from .core import Core
-from .errors import GATEWAY, ArmError, internal_error
-from .messages import Answer, Request
-from .router import Route
+from sandbox.arm import ids
+from sandbox.arm.core import Core
+from sandbox.arm.errors import GATEWAY, ArmError, internal_error
+from sandbox.arm.messages import Answer, Request
+from sandbox.arm.router import Route
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .ids import ResourceId
+from sandbox.arm.ids import ResourceId
 
 if TYPE_CHECKING:
-    from .core import Core
+    from sandbox.arm.core import Core
 
 
 @dataclass

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import ids
-from .errors import ArmError, another_operation, internal_error
-from .messages import Answer, Request
+from sandbox.arm import ids
+from sandbox.arm.errors import ArmError, another_operation, internal_error
+from sandbox.arm.messages import Answer, Request
 
 if TYPE_CHECKING:
-    from .core import Core
+    from sandbox.arm.core import Core
 
 log = logging.getLogger(__name__)
 Headers = Literal["aao", "location", "both"]

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from .errors import ArmError
-from .messages import Answer, Request
+from sandbox.arm.errors import ArmError
+from sandbox.arm.messages import Answer, Request
 
 
 def offset(request: Request) -> int:

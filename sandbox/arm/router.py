@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .messages import Answer, Request
+from sandbox.arm.messages import Answer, Request
 
 Handler = Callable[[Request], Answer]
 GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import ids
+from sandbox.arm import ids
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS resources (

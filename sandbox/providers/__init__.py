@@ -9,7 +9,7 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..arm.core import Core
+    from sandbox.arm.core import Core
 
 PROVIDERS = ("resources", "identity", "network", "compute", "prices")
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from ..arm import ids
-from ..arm.core import Core, new_guid
-from ..arm.errors import ArmError
-from ..arm.messages import Answer, Request
-from ..arm.store import Resource
+from sandbox.arm import ids
+from sandbox.arm.core import Core, new_guid
+from sandbox.arm.errors import ArmError
+from sandbox.arm.messages import Answer, Request
+from sandbox.arm.store import Resource
 
 TYPE = "Microsoft.ManagedIdentity/userAssignedIdentities"
 

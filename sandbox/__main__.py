@@ -1,0 +1,9 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``python -m sandbox``."""
+
+import sys
+
+from sandbox.cli import main
+
+sys.exit(main())

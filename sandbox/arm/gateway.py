@@ -1,0 +1,204 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The HTTPS side: hosts, tokens, headers, faults, counting; hands ARM requests to ``dispatch`` in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sandbox.arm.core import Core
+from sandbox.arm.dispatch import dispatch
+from sandbox.arm.errors import ArmError
+from sandbox.arm.login import Login, cloud_metadata
+from sandbox.arm.messages import Answer, Request
+from sandbox.arm.tokens import Tokens
+
+LOGIN_HOSTS = ("login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net")
+METHODS = ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS"]
+# Requests a subscription may send: kind: (bucket size, refilled per second). Shown in headers, not enforced.
+BUDGETS = {"reads": (16500, 1500 / 60), "writes": (800, 200 / 60), "deletes": (800, 200 / 60)}
+Admin = Callable[[Any], Any]
+
+
+class Budgets:
+    """What remains of each subscription's request budgets."""
+
+    def __init__(self) -> None:
+        self._left: dict[tuple[str, str], tuple[float, float]] = {}
+        self._lock = threading.Lock()
+
+    def header(self, subscription: str, method: str) -> dict[str, str]:
+        kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(method, "writes")
+        size, refill = BUDGETS[kind]
+        with self._lock:
+            left, then = self._left.get((subscription, kind), (float(size), time.monotonic()))
+            now = time.monotonic()
+            left = max(min(size, left + (now - then) * refill) - 1, 0)
+            self._left[subscription, kind] = (left, now)
+        name = "subscription-global-reads" if kind == "reads" else f"subscription-{kind}"
+        return {f"x-ms-ratelimit-remaining-{name}": f"{left:.0f}"}
+
+
+class Gateway:
+    """Everything that listens on the TLS port.
+
+    ``admin_token`` opens ``/sandbox/<name>`` on localhost for the command line; ``reset`` cuts a proxied connection by
+    the port that it comes from.
+    """
+
+    def __init__(
+        self, core: Core, tokens: Tokens, login: Login, admin_token: str, reset: Callable[[int], bool]
+    ) -> None:
+        self._core = core
+        self._tokens = tokens
+        self._login = login
+        self._admin_token = admin_token
+        self._reset = reset
+        self._budgets = Budgets()
+        self.counts: Counter[str] = Counter()
+        self.admin: dict[str, Admin] = {}
+        self.prices: Callable[[Request], Answer] | None = None
+
+    def app(self) -> Starlette:
+        return Starlette(routes=[Route("/{path:path}", self._serve, methods=METHODS)])
+
+    async def _serve(self, http: HttpRequest) -> Response:
+        host = http.headers.get("host", "localhost")
+        name, path = host.partition(":")[0].lower(), http.url.path
+        raw = await http.body()
+        if path.startswith("/sandbox/"):
+            return _response(await run_in_threadpool(self._serve_admin, http, name, raw))
+        query = {key.lower(): value for key, value in parse_qsl(http.url.query, keep_blank_values=True)}
+        answer = self._serve_public(http, name, f"https://{host}", path, query, raw)
+        if answer is not None:
+            return _response(answer)
+        request = Request(
+            self._core, http.method, path.rstrip("/") or "/", {}, query, dict(http.headers), f"https://{host}"
+        )
+        if name == "prices.azure.com":
+            return await self._serve_prices(request)
+        return await self._serve_arm(http, request, raw)
+
+    def _serve_public(
+        self, http: HttpRequest, name: str, base_url: str, path: str, query: dict[str, str], raw: bytes
+    ) -> Answer | None:
+        """What needs no token: signing in, the description of the cloud."""
+        if path.lower().rstrip("/") == "/metadata/endpoints":
+            return Answer(200, cloud_metadata(base_url, query.get("api-version", "")))
+        if name in LOGIN_HOSTS or not path.lower().startswith(("/subscriptions", "/providers", "/tenants", "/api/")):
+            form = dict(parse_qsl(raw.decode("utf-8", "replace"))) if http.method == "POST" else {}
+            answer = self._login.answer(http.method, path, base_url, form, query)
+            if answer is not None or name in LOGIN_HOSTS:
+                return answer or Answer(404, {"error": "invalid_request", "error_description": "AADSTS90019"})
+        return None
+
+    async def _serve_prices(self, request: Request) -> Response:
+        self.counts["GET prices"] += 1
+        if self.prices is None or request.method != "GET" or not request.path.lower().startswith("/api/retail/prices"):
+            return _response(Answer(404, {"error": {"code": "NotFound", "message": "The resource cannot be found."}}))
+        return _response(await run_in_threadpool(self.prices, request))
+
+    async def _serve_arm(self, http: HttpRequest, request: Request, raw: bytes) -> Response:
+        found = self._core.router.match(request.method, request.path)
+        type = found[0].type if found else ""
+        self.counts[f"{request.method} {_label(request, found[0].template if found else '', type)}"] += 1
+        fault = await run_in_threadpool(self._core.faults.synchronous, request.method, request.path, type)
+        if fault is not None:
+            await asyncio.sleep(fault.delay)
+            if fault.reset:
+                return self._cut(http)
+        try:
+            request.claims = self._tokens.verify(http.headers.get("authorization"))
+            if fault is not None and fault.error is not None:
+                raise fault.error
+            request.body = _parse(raw)
+        except ArmError as error:
+            answer = Answer(error.status, error.body(), dict(error.headers))
+        else:
+            answer = await run_in_threadpool(dispatch, self._core, request)
+        answer.headers = {**self._headers(request), **answer.headers}
+        return _response(answer)
+
+    def _cut(self, http: HttpRequest) -> Response:
+        if http.client is None or not self._reset(http.client.port):
+            # Not through the proxy: promise more than is sent, so that the server has to drop the connection.
+            return Response(b"", headers={"content-length": "1"})
+        return Response(b"")
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        request_id = str(uuid.uuid4())
+        correlation = request.headers.get("x-ms-correlation-request-id", str(uuid.uuid4()))
+        headers = {
+            "Cache-Control": "no-cache",
+            "Pragma": "no-cache",
+            "Expires": "-1",
+            "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+            "X-Content-Type-Options": "nosniff",
+            "x-ms-request-id": request_id,
+            "x-ms-correlation-request-id": correlation,
+            "x-ms-routing-request-id": f"WESTEUROPE:{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}:{request_id}",
+        }
+        if request.headers.get("x-ms-return-client-request-id", "").lower() == "true":
+            headers["x-ms-client-request-id"] = request.headers.get("x-ms-client-request-id", "")
+        parts = request.path.split("/")
+        if len(parts) > 2 and parts[1].lower() == "subscriptions":
+            headers |= self._budgets.header(parts[2].lower(), request.method)
+        return headers
+
+    def _serve_admin(self, http: HttpRequest, host: str, raw: bytes) -> Answer:
+        given = http.headers.get("authorization", "").removeprefix("Bearer ")
+        if host not in ("localhost", "127.0.0.1") or not hmac.compare_digest(
+            given.encode(), self._admin_token.encode()
+        ):
+            return Answer(403, {"error": {"code": "Forbidden", "message": "This is for the sandbox's command line."}})
+        command = self.admin.get(http.url.path.removeprefix("/sandbox/"))
+        if command is None:
+            return Answer(404, {"error": {"code": "NotFound", "message": f"there are: {', '.join(self.admin)}"}})
+        try:
+            return Answer(200, command(json.loads(raw) if raw else None))
+        except (ValueError, TypeError, KeyError) as error:
+            return Answer(400, {"error": {"code": "BadRequest", "message": str(error)}})
+
+
+def _label(request: Request, template: str, type: str) -> str:
+    """What a request is counted as: the type, an action with its name, ``operation`` for polls."""
+    if "{operation}" in template:
+        return "operation"
+    if not type:
+        return template or "unknown"
+    return f"{type}/{template.rsplit('/', 1)[-1]}" if request.method == "POST" else type
+
+
+def _parse(raw: bytes) -> Any:
+    if not raw.strip():
+        return None
+    try:
+        return json.loads(raw)
+    except ValueError as error:
+        message = f"The request content was invalid and could not be deserialized: '{error}'."
+        raise ArmError(400, "InvalidRequestContent", message) from None
+
+
+def _response(answer: Answer) -> Response:
+    content = b"" if answer.body is None else json.dumps(answer.body).encode()
+    response = Response(content, answer.status)
+    if answer.body is not None:
+        response.headers["content-type"] = "application/json; charset=utf-8"
+    for name, value in answer.headers.items():
+        response.headers[name] = quote(value, safe="".join(map(chr, range(32, 127))))
+    return response

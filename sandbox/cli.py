@@ -1,0 +1,279 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: ``python -m sandbox up|status|env|fault|down``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shlex
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from sandbox import faults, machines
+from sandbox.state import SUBSCRIPTION, StateDirectory, default_path, start_time
+
+START_TIMEOUT = 900
+STOP_TIMEOUT = 60
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; answers the exit status."""
+    options = _parser().parse_args(arguments)
+    state = StateDirectory(options.state)
+    try:
+        status: int = options.run(state, options)
+    except LookupError as error:
+        print(f"sandbox: {error.args[0]}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sandbox", description="A local Azure.")
+    parser.add_argument("--state", type=Path, default=default_path(), metavar="DIR", help="where it keeps everything")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    up = commands.add_parser("up", help="start it in the background")
+    up.add_argument("--driver", choices=machines.DRIVERS, default=None, help="what a machine is (default: record)")
+    up.add_argument(
+        "--time-scale", type=float, default=None, metavar="F", help="1: Azure's latencies, 0: none (default: 1)"
+    )
+    up.add_argument("--foreground", action="store_true", help="stay, and stop with Ctrl-C")
+    up.add_argument("--ephemeral", action="store_true", help="remove the state when it goes down")
+    up.set_defaults(run=_up)
+    status = commands.add_parser("status", help="what runs, what exists, what was asked")
+    status.add_argument("--json", action="store_true")
+    status.set_defaults(run=_status)
+    env = commands.add_parser("env", help="the environment for clients, for eval in a shell")
+    env.add_argument("--json", action="store_true")
+    env.set_defaults(run=_env)
+    token = commands.add_parser("token", help="an access token for Resource Manager, for use with curl")
+    token.set_defaults(run=_token)
+    _fault_parser(commands.add_parser("fault", help="script what goes wrong"))
+    down = commands.add_parser("down", help="stop it and take the machines down")
+    down.add_argument("--wipe", action="store_true", help="remove the state, too")
+    down.set_defaults(run=_down)
+    for command in commands.choices.values():
+        # Accepted before and after the command; the later one wins only if it is given.
+        command.add_argument("--state", type=Path, default=argparse.SUPPRESS, metavar="DIR", help=argparse.SUPPRESS)
+    return parser
+
+
+def _fault_parser(fault: argparse.ArgumentParser) -> None:
+    actions = fault.add_subparsers(required=True, metavar="ACTION")
+    add = actions.add_parser("add", help="add a rule", epilog=f"Known codes: {', '.join(faults.KNOWN)}")
+    add.add_argument("code", help="an Azure error code, or ConnectionReset, or Slow")
+    add.add_argument("--method", default="*", help="only requests with this method")
+    add.add_argument("--match", default="*", metavar="GLOB", help="only this resource type, or path")
+    add.add_argument("--count", type=int, default=1, help="how often it applies; -1 for ever (default: 1)")
+    add.add_argument("--when", choices=("sync", "async"), default="", help="refuse the request, or fail its operation")
+    add.add_argument("--status", type=int, default=0, help="HTTP status of a refusal")
+    add.add_argument("--message", default="")
+    add.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="wait before answering")
+    add.add_argument("--retry-after", type=float, default=None, metavar="SECONDS")
+    add.set_defaults(run=_fault_add)
+    listing = actions.add_parser("list", help="show the rules")
+    listing.add_argument("--json", action="store_true")
+    listing.set_defaults(run=_fault_list)
+    clear = actions.add_parser("clear", help="remove one rule, or all")
+    clear.add_argument("id", nargs="?", default="")
+    clear.set_defaults(run=_fault_clear)
+    for action in actions.choices.values():
+        action.add_argument("--state", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+
+def _up(state: StateDirectory, options: argparse.Namespace) -> int:
+    state.make()
+    pid = state.running()
+    if pid:
+        print(f"sandbox: already running (pid {pid}, {state.path})")
+        return 0
+    before = state.server()
+    driver = options.driver or before.get("driver", "record")
+    time_scale = options.time_scale if options.time_scale is not None else before.get("time_scale", 1.0)
+    if options.foreground:
+        return _serve_here(state, driver, time_scale, options.ephemeral)
+    return _serve_behind(state, driver, time_scale, options.ephemeral)
+
+
+def _serve_here(state: StateDirectory, driver: str, time_scale: float, ephemeral: bool) -> int:
+    # Only the server needs these (0.3 s to import); status, env and fault stay quick without.
+    from sandbox import server
+
+    try:
+        server.serve(state, driver=driver, time_scale=time_scale, ephemeral=ephemeral)
+    except server.AlreadyRunning:
+        print(f"sandbox: another server holds {state.path}", file=sys.stderr)
+    except machines.MachineError as error:
+        print(f"sandbox: {error.message}", file=sys.stderr)
+    return 1
+
+
+def _serve_behind(state: StateDirectory, driver: str, time_scale: float, ephemeral: bool) -> int:
+    command = [sys.executable, "-m", "sandbox", "--state", str(state.path), "up", "--foreground"]
+    command += ["--driver", driver, "--time-scale", str(time_scale), *(["--ephemeral"] if ephemeral else [])]
+    root = str(Path(__file__).resolve().parents[1])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
+    environment = {k: v for k, v in environment.items() if k.lower() not in ("https_proxy", "http_proxy", "all_proxy")}
+    began = time.monotonic()
+    with state.log.open("ab") as log:
+        offset = log.tell()
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment, cwd=root
+        )
+    while state.running() != child.pid:
+        if child.poll() is not None:
+            print(state.log.read_bytes()[offset:].decode(errors="replace"), file=sys.stderr, end="")
+            running = state.running()
+            print(
+                f"sandbox: already running (pid {running})" if running else f"sandbox: did not start, see {state.log}",
+                file=sys.stderr,
+            )
+            return 0 if running else 1
+        if time.monotonic() - began > START_TIMEOUT:
+            child.terminate()
+            print(f"sandbox: did not start within {START_TIMEOUT} s, see {state.log}", file=sys.stderr)
+            return 1
+        time.sleep(0.05)
+    about = state.server()
+    print(
+        f"sandbox: up in {time.monotonic() - began:.1f} s (pid {child.pid}, driver {driver}, time scale {time_scale:g})"
+    )
+    print(
+        f"sandbox: state in {state.path}, proxy on 127.0.0.1:{about['proxy_port']}, TLS on 127.0.0.1:{about['tls_port']}"
+    )
+    print(f'sandbox: eval "$(python -m sandbox --state {shlex.quote(str(state.path))} env)" points any client to it')
+    return 0
+
+
+def _status(state: StateDirectory, options: argparse.Namespace) -> int:
+    about, pid = state.server(), state.running()
+    described: dict[str, Any] = {"running": bool(pid), "state": str(state.path), **about}
+    if pid:
+        described |= ask(state, "status")
+    if options.json:
+        print(json.dumps(described, indent=2))
+        return 0
+    if not pid:
+        print(f"sandbox: not running ({state.path})")
+        return 0
+    print(f"sandbox: running (pid {pid}, driver {about['driver']}, time scale {about['time_scale']:g}, {state.path})")
+    print(f"  proxy 127.0.0.1:{about['proxy_port']}  TLS 127.0.0.1:{about['tls_port']}  up {described['uptime']:.0f} s")
+    for title in ("resources", "requests", "machines"):
+        print(f"{title}:")
+        for name, value in described[title].items():
+            print(f"  {value!s:>8}  {name}")
+    print(f"operations running: {described['operations_running']}, fault rules: {described['faults']}")
+    return 0
+
+
+def _env(state: StateDirectory, options: argparse.Namespace) -> int:
+    environment = state.environment()
+    if options.json:
+        print(json.dumps(environment, indent=2))
+    else:
+        for name, value in environment.items():
+            print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def _token(state: StateDirectory, options: argparse.Namespace) -> int:
+    print(ask(state, "token")["token"])
+    return 0
+
+
+def _fault_add(state: StateDirectory, options: argparse.Namespace) -> int:
+    names = ("code", "method", "match", "count", "when", "status", "message", "delay", "retry_after")
+    rule = ask(state, "faults/add", {name: getattr(options, name) for name in names})
+    print(f"sandbox: fault {rule['id']} ({rule['code']}, {rule['when']})")
+    return 0
+
+
+def _fault_list(state: StateDirectory, options: argparse.Namespace) -> int:
+    rules = ask(state, "faults/list")
+    if options.json:
+        print(json.dumps(rules, indent=2))
+        return 0
+    for rule in rules:
+        left = "for ever" if rule["count"] < 0 else f"{rule['count']} left"
+        print(
+            f"{rule['id']}  {rule['code']} {rule['when']} {rule['method']} {rule['match']}  {left}, {rule['hits']} hits"
+        )
+    return 0
+
+
+def _fault_clear(state: StateDirectory, options: argparse.Namespace) -> int:
+    print(f"sandbox: {ask(state, 'faults/clear', {'id': options.id})['removed']} rules removed")
+    return 0
+
+
+def _down(state: StateDirectory, options: argparse.Namespace) -> int:
+    about, pid = state.server(), state.running()
+    if pid:
+        os.kill(pid, signal.SIGTERM)
+        if not _gone(pid, STOP_TIMEOUT):
+            os.kill(pid, signal.SIGKILL)
+            _gone(pid, 5)
+        print(f"sandbox: stopped (pid {pid})")
+    else:
+        print(f"sandbox: not running ({state.path})")
+    for line in _take_down(state, about.get("driver", "")):
+        print(f"sandbox: removed {line}")
+    if options.wipe or about.get("ephemeral"):
+        state.wipe()
+        print(f"sandbox: removed {state.path}")
+    return 0
+
+
+def _take_down(state: StateDirectory, driver: str) -> list[str]:
+    """What a killed server may have left; the record driver never leaves anything."""
+    if driver == "record" or not state.path.exists() or os.geteuid() != 0:
+        return []
+    return machines.take_down(state.path)
+
+
+def _gone(pid: int, seconds: float) -> bool:
+    started, until = start_time(pid), time.monotonic() + seconds
+    while started and start_time(pid) == started:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def ask(state: StateDirectory, command: str, body: Any = None) -> Any:
+    """Ask the running server. Raises LookupError with its reason if there is none or it refuses."""
+    if not state.running():
+        raise LookupError(f"no sandbox is running in {state.path}")
+    context = ssl.create_default_context(cafile=str(state.ca))
+    request = urllib.request.Request(
+        f"https://127.0.0.1:{state.server()['tls_port']}/sandbox/{command}",
+        data=json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {state.admin_token()}", "Content-Type": "application/json"},
+        method="POST",
+    )
+    # An empty ProxyHandler: the caller's environment may well point to a proxy.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    try:
+        with opener.open(request, timeout=30) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise LookupError(json.load(error)["error"]["message"]) from None
+    except OSError as error:
+        raise LookupError(f"the sandbox does not answer: {error}") from None
+
+
+__all__ = ["SUBSCRIPTION", "ask", "main"]

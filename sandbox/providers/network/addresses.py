@@ -1,0 +1,150 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private and public addresses: who has which. Rows of the store's ``addresses`` table, one pool per subnet."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sandbox.arm import ids
+from sandbox.arm.core import Core
+from sandbox.arm.errors import ArmError
+
+PUBLIC_POOL = "public"
+# TEST-NET-3: documentation addresses, so that an emulated public address can never be anybody's real one.
+PUBLIC_PREFIX = ipaddress.IPv4Network("203.0.113.0/24")
+RESERVED_FIRST, RESERVED_LAST = 4, 1
+
+
+@dataclass(frozen=True)
+class Taken:
+    """An address in use. ``owner`` is the id of an ip configuration, ``nsg_id`` the security group of its interface."""
+
+    address: str
+    owner: str
+    nsg_id: str
+
+
+class Addresses:
+    """The allocator. All methods may be called inside a transaction of the store."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def allocate(
+        self, subnet_id: str, prefix: str, owners: Sequence[str], *, wanted: str = "", nsg_id: str = ""
+    ) -> list[str]:
+        """An address of the subnet for each owner, the lowest free ones; or the wanted one for a single owner.
+
+        An owner that has an address in this subnet keeps it, unless it wants another. Raises ArmError (400) when the
+        subnet is full, or the wanted address is outside, reserved or taken.
+        """
+        network, pool = ipaddress.IPv4Network(prefix), ids.key(subnet_id)
+        store = self._core.store
+        with store.transaction() as db:
+            rows = db.execute("SELECT address, owner FROM addresses WHERE pool = ?", (pool,)).fetchall()
+            taken = {row["address"]: row["owner"] for row in rows}
+            mine = {owner: address for address, owner in taken.items()}
+            extra = json.dumps({"nsg": ids.key(nsg_id)} if nsg_id else {})
+            if wanted:
+                given = [self._check_wanted(network, ipaddress.IPv4Address(wanted), owners[0], taken)]
+            else:
+                new = [owner for owner in owners if ids.key(owner) not in mine]
+                free = self._free(network, taken, len(new), ids.parse(subnet_id).name)
+                mine |= {ids.key(owner): number for owner, number in zip(new, free, strict=True)}
+                given = [mine[ids.key(owner)] for owner in owners]
+            for owner, number in zip(owners, given, strict=True):
+                db.execute("DELETE FROM addresses WHERE owner = ?", (ids.key(owner),))
+                db.execute("REPLACE INTO addresses VALUES (?,?,?,?)", (pool, number, ids.key(owner), extra))
+        return [str(ipaddress.IPv4Address(number)) for number in given]
+
+    def _check_wanted(
+        self, network: ipaddress.IPv4Network, address: ipaddress.IPv4Address, owner: str, taken: dict[int, str]
+    ) -> int:
+        if address not in network:
+            text = f"Private static IP address {address} does not belong to the range of subnet prefix {network}."
+            raise ArmError(400, "PrivateIPAddressNotInSubnet", text, details=[])
+        if int(address) not in usable(network):
+            text = f"Private static IP address {address} falls within reserved IP range of subnet prefix {network}."
+            raise ArmError(400, "PrivateIPAddressInReservedRange", text, details=[])
+        holder = taken.get(int(address))
+        if holder is not None and holder != ids.key(owner):
+            text = (
+                f"IP configuration {owner} is using the private IP address {address} which is already allocated to "
+                f"resource {holder}."
+            )
+            raise ArmError(400, "PrivateIPAddressIsAllocated", text, details=[])
+        return int(address)
+
+    def _free(self, network: ipaddress.IPv4Network, taken: dict[int, str], count: int, name: str) -> list[int]:
+        free: list[int] = []
+        for number in usable(network):
+            if len(free) == count:
+                break
+            if number not in taken:
+                free.append(number)
+        if len(free) < count:
+            text = (
+                f"Subnet {name} with address prefix {network} does not have enough capacity for {count} IP addresses."
+            )
+            raise ArmError(400, "SubnetIsFull", text, details=[])
+        return free
+
+    def release(self, owners: Iterable[str]) -> None:
+        with self._core.store.transaction() as db:
+            db.executemany("DELETE FROM addresses WHERE owner = ?", [(ids.key(owner),) for owner in owners])
+
+    def release_below(self, prefix: str) -> None:
+        """Release what belongs to owners nested in the resource ``prefix``, and to itself."""
+        key = ids.key(prefix)
+        with self._core.store.transaction() as db:
+            db.execute(
+                "DELETE FROM addresses WHERE owner = ? OR (owner > ? AND owner < ?)", (key, key + "/", key + "0")
+            )
+
+    def in_subnet(self, subnet_id: str) -> list[Taken]:
+        """The addresses in use in a subnet, in ascending order."""
+        query = "SELECT address, owner, extra FROM addresses WHERE pool = ? ORDER BY address"
+        return [
+            Taken(str(ipaddress.IPv4Address(row["address"])), row["owner"], json.loads(row["extra"]).get("nsg", ""))
+            for row in self._core.store.db().execute(query, (ids.key(subnet_id),))
+        ]
+
+    def of(self, owner: str) -> tuple[str, str] | None:
+        """(subnet id in lower case, address) of an ip configuration."""
+        query = "SELECT pool, address FROM addresses WHERE owner = ?"
+        row = self._core.store.db().execute(query, (ids.key(owner),)).fetchone()
+        return (row["pool"], str(ipaddress.IPv4Address(row["address"]))) if row else None
+
+    def public(self, owner: str) -> str:
+        """A public address for the resource ``owner``; the one that it has, if it has one. 400 when all are given away."""
+        with self._core.store.transaction() as db:
+            known = self.of(owner)
+            if known is not None:
+                return known[1]
+            taken = {row[0] for row in db.execute("SELECT address FROM addresses WHERE pool = ?", (PUBLIC_POOL,))}
+            hosts = [int(address) for address in PUBLIC_PREFIX.hosts()]
+            # Sandboxes with booted machines share the host's routes: begin at different places.
+            start = zlib.crc32(str(self._core.settings.state).encode()) % len(hosts)
+            for number in hosts[start:] + hosts[:start]:
+                if number not in taken:
+                    db.execute("INSERT INTO addresses VALUES (?,?,?,'{}')", (PUBLIC_POOL, number, ids.key(owner)))
+                    return str(ipaddress.IPv4Address(number))
+        text = f"Cannot create more than {len(hosts)} public IP addresses for this subscription in this region."
+        raise ArmError(400, "PublicIPCountLimitReached", text, details=[])
+
+
+def usable(network: ipaddress.IPv4Network) -> range:
+    """The addresses of a subnet that Azure gives away: neither the first four nor the last."""
+    first = int(network.network_address)
+    return range(first + RESERVED_FIRST, first + network.num_addresses - RESERVED_LAST)
+
+
+def mac(address: str) -> str:
+    """The hardware address that goes with a private address: Microsoft's prefix and the last three bytes."""
+    packed = ipaddress.IPv4Address(address).packed
+    return "-".join(("00", "0D", "3A", *(f"{byte:02X}" for byte in packed[1:])))

@@ -1,0 +1,213 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""networkInterfaces: addresses for machines."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+from sandbox.arm import ids
+from sandbox.arm.errors import ArmError
+from sandbox.arm.messages import Answer, Request
+from sandbox.arm.store import Resource
+from sandbox.providers.network.addresses import mac
+from sandbox.providers.network.base import NetworkType, child, invalid_reference, reference, require_reference
+from sandbox.providers.network.fabric import prefix_of
+from sandbox.providers.network.vnets import find
+
+CONFIGURATION_KIND = "networkInterfaces/ipConfigurations"
+
+
+class Interfaces(NetworkType):
+    """Network interfaces. A machine that uses one is noted by ``attach``."""
+
+    kind = "networkInterfaces"
+
+    # Real answers say so at once; with a security group they carry no operation either.
+    first_state = "Succeeded"
+
+    def accept(self, request: Request, resource: Resource, *, created: bool) -> Answer:
+        if "networkSecurityGroup" in resource.properties:
+            return Answer(201 if created else 200)
+        return super().accept(request, resource, created=created)
+
+    def _body(self, request: Request, known: Resource | None) -> dict[str, Any]:
+        body = super()._body(request, known)
+        body["kind"] = "Regular"
+        return body
+
+    def build(self, request: Request, known: Resource | None) -> dict[str, Any]:
+        given = request.body.get("properties") or {}
+        nic_id = known.id if known else str(request.id)
+        wanted = given.get("ipConfigurations") or []
+        if not wanted:
+            text = f"Network interface {nic_id} must have at least one IP configuration."
+            raise ArmError(400, "NetworkInterfaceMustHaveIpConfigurations", text, details=[])
+        group = reference(given.get("networkSecurityGroup"))
+        if group:
+            group = require_reference(self.core, group, nic_id).id
+        old = {entry["name"].lower(): entry for entry in known.properties["ipConfigurations"]} if known else {}
+        primary = next((e for e in wanted if (e.get("properties") or {}).get("primary")), wanted[0])
+        made = [self._configuration(nic_id, entry, entry is primary, group, known) for entry in wanted]
+        for name, entry in old.items():
+            if name not in {one["name"].lower() for one in made}:
+                self._drop(entry)
+        servers = (given.get("dnsSettings") or {}).get("dnsServers") or []
+        vnet_key = str(ids.parse(made[0]["properties"]["subnet"]["id"]).parent).lower()
+        properties: dict[str, Any] = {
+            "ipConfigurations": made,
+            "dnsSettings": {
+                "dnsServers": servers,
+                "appliedDnsServers": [],
+                "internalDomainNameSuffix": f"{zlib.crc32(vnet_key.encode()):08x}.bx.internal.cloudapp.net",
+            },
+            "vnetEncryptionSupported": False,
+            "enableIPForwarding": bool(given.get("enableIPForwarding", False)),
+            "disableTcpStateTracking": bool(given.get("disableTcpStateTracking", False)),
+            "hostedWorkloads": [],
+            "tapConfigurations": [],
+            "nicType": given.get("nicType", "Standard"),
+            "allowPort25Out": True,
+            "auxiliaryMode": given.get("auxiliaryMode", "None"),
+            "auxiliarySku": given.get("auxiliarySku", "None"),
+        }
+        if given.get("enableAcceleratedNetworking") is not None:
+            properties["enableAcceleratedNetworking"] = given["enableAcceleratedNetworking"]
+        if group:
+            properties["networkSecurityGroup"] = {"id": group}
+        for key in ("macAddress", "primary", "virtualMachine"):
+            if known is not None and key in known.properties:
+                properties[key] = known.properties[key]
+        return properties
+
+    def _configuration(
+        self, nic_id: str, given: dict[str, Any], primary: bool, group: str, known: Resource | None
+    ) -> dict[str, Any]:
+        name, wanted = given.get("name") or "", given.get("properties") or {}
+        entry = child(nic_id, CONFIGURATION_KIND, name, {})
+        properties = entry["properties"]
+        version = wanted.get("privateIPAddressVersion", "IPv4")
+        method = wanted.get("privateIPAllocationMethod") or "Dynamic"
+        subnet_id = reference(wanted.get("subnet"))
+        if version == "IPv6":
+            # As recorded: accepted, and without an address.
+            properties |= {"privateIPAllocationMethod": method, "privateIPAddressVersion": version}
+            if subnet_id:
+                properties["subnet"] = {"id": subnet_id}
+            return entry
+        subnet = self._require_subnet(subnet_id, nic_id)
+        asked = wanted.get("privateIPAddress") or ""
+        if method == "Static" and not asked:
+            text = f"Private static IP address not specified for IP configuration {entry['id']}."
+            raise ArmError(400, "PrivateIPAddressMissing", text, details=[])
+        chosen = asked if method == "Static" else ""
+        address = self.addresses.allocate(subnet["id"], prefix_of(subnet), [entry["id"]], wanted=chosen, nsg_id=group)[
+            0
+        ]
+        properties |= {"privateIPAddress": address, "privateIPAllocationMethod": method}
+        public = reference(wanted.get("publicIPAddress"))
+        self._swap_public(entry["id"], public, known)
+        if public:
+            properties["publicIPAddress"] = {"id": require_reference(self.core, public, nic_id).id}
+        properties |= {"subnet": {"id": subnet["id"]}, "primary": primary, "privateIPAddressVersion": version}
+        return entry
+
+    def _require_subnet(self, subnet_id: str, nic_id: str) -> dict[str, Any]:
+        if not subnet_id:
+            text = f"Subnet reference is required for IP configuration of resource {nic_id}."
+            raise ArmError(400, "SubnetIdMissing", text, details=[])
+        subnet = subnet_of(self.core, subnet_id)
+        if subnet is None:
+            raise invalid_reference(subnet_id, nic_id)
+        return subnet
+
+    def _swap_public(self, configuration_id: str, target: str, known: Resource | None) -> None:
+        """Move the association of public addresses to what is wanted now."""
+        store = self.core.store
+        for entry in known.properties["ipConfigurations"] if known else []:
+            before = reference(entry["properties"].get("publicIPAddress"))
+            if ids.key(entry["id"]) == ids.key(configuration_id) and before and ids.key(before) != ids.key(target):
+                store.update(before, lambda public: forget(public, "ipConfiguration"))
+        if not target:
+            return
+        public = require_reference(self.core, target, configuration_id)
+        holder = reference(public.properties.get("ipConfiguration")) or reference(public.properties.get("natGateway"))
+        if holder and ids.key(holder) != ids.key(configuration_id):
+            text = (
+                f"Resource {configuration_id} is referencing public IP address {public.id} that is already allocated "
+                f"to resource {holder}."
+            )
+            raise ArmError(400, "PublicIPAddressInUse", text, details=[])
+        public.properties["ipConfiguration"] = {"id": configuration_id}
+        if "ipAddress" not in public.properties and public.properties["provisioningState"] == "Succeeded":
+            public.properties["ipAddress"] = self.addresses.public(public.id)
+        store.put(public)
+
+    def _drop(self, configuration: dict[str, Any]) -> None:
+        self.addresses.release([configuration["id"]])
+        public = reference(configuration["properties"].get("publicIPAddress"))
+        if public:
+            self.core.store.update(public, lambda found: forget(found, "ipConfiguration"))
+
+    def guard(self, resource: Resource) -> None:
+        machine = reference(resource.properties.get("virtualMachine"))
+        if machine:
+            text = (
+                f"Network Interface {resource.id} is used by existing resource {machine}. In order to delete the network "
+                "interface, it must be dissociated from the resource. To learn more, see aka.ms/deletenic."
+            )
+            raise ArmError(400, "NicInUse", text, details=[])
+
+    def removed(self, resource: Resource) -> None:
+        for entry in resource.properties["ipConfigurations"]:
+            self._drop(entry)
+
+    def networks(self, resource: Resource) -> set[str]:
+        found = (reference(e["properties"].get("subnet")) for e in resource.properties.get("ipConfigurations", []))
+        return {str(ids.parse(subnet).parent) for subnet in found if subnet}
+
+    # machines
+
+    def attach(self, nic_id: str, vm_id: str, primary: bool) -> Resource:
+        """Note that a machine uses the interface. 400 if another one does, or it is not there."""
+
+        def change(nic: Resource) -> None:
+            holder = reference(nic.properties.get("virtualMachine"))
+            if holder and ids.key(holder) != ids.key(vm_id):
+                text = (
+                    f"Resource {vm_id} is referencing network interface {nic.id} that is already in use by "
+                    f"resource {holder}."
+                )
+                raise ArmError(400, "NicInUse", text, details=[])
+            address = nic.properties["ipConfigurations"][0]["properties"]["privateIPAddress"]
+            nic.properties.update({"macAddress": mac(address), "primary": primary, "virtualMachine": {"id": vm_id}})
+
+        found = self.core.store.update(nic_id, change)
+        if found is None:
+            raise invalid_reference(nic_id, vm_id)
+        return found
+
+    def detach(self, nic_id: str) -> None:
+        def change(nic: Resource) -> None:
+            for key in ("virtualMachine", "primary", "macAddress"):
+                nic.properties.pop(key, None)
+
+        self.core.store.update(nic_id, change)
+
+
+def forget(resource: Resource, key: str) -> None:
+    """Drop an association; a dynamic public address goes with it."""
+    resource.properties.pop(key, None)
+    if resource.properties.get("publicIPAllocationMethod") == "Dynamic":
+        resource.properties.pop("ipAddress", None)
+
+
+def subnet_of(core: Any, subnet_id: str) -> dict[str, Any] | None:
+    """The embedded subnet of that id, or None."""
+    try:
+        rid = ids.parse(subnet_id)
+    except ValueError:
+        return None
+    vnet = core.store.get(rid.parent) if rid.parent else None
+    return find(vnet, rid.name) if vnet else None
