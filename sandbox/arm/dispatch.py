@@ -26,8 +26,8 @@ def dispatch(core: Core, request: Request) -> Answer:
             raise ArmError(400, "MissingApiVersionParameter", message, headers=GATEWAY)
         if route.kind in ("resource", "child"):
             request.rid = _identify(core, route, request)
-        if request.method == "PUT" and request.group and route.kind == "resource":
-            core.require_group(request.subscription, request.group)
+        if request.method == "PUT" and route.kind == "resource" and request.id.types != ("resourceGroups",):
+            _require_living_group(core, request)
         if request.method in ("PUT", "PATCH") and not isinstance(request.body, dict):
             message = "The request content was invalid and could not be deserialized: 'a JSON object is expected'."
             raise ArmError(400, "InvalidRequestContent", message, headers=GATEWAY)
@@ -37,6 +37,14 @@ def dispatch(core: Core, request: Request) -> Answer:
     except Exception:
         log.exception("%s %s", request.method, request.path)
         return Answer(500, internal_error().body())
+
+
+def _require_living_group(core: Core, request: Request) -> None:
+    group = core.require_group(request.subscription, request.group)
+    if group.properties.get("provisioningState") == "Deleting":
+        name = group.body["name"]
+        message = f"The resource group '{name}' is in deprovisioning state and cannot perform this operation."
+        raise ArmError(409, "ResourceGroupBeingDeleted", message, headers=GATEWAY)
 
 
 def _route(core: Core, request: Request) -> tuple[Route, dict[str, str]]:
