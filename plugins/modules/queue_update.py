@@ -10,9 +10,10 @@ short_description: Carry out the scheduler's part of a plan
 version_added: 0.1.0
 author: azure_hpc.cluster contributors
 description:
-  - Claims, releases, drains and resumes nodes and writes comments on jobs, as a plan of M(azure_hpc.cluster.autoscale) says.
+  - Claims, releases, drains and resumes nodes and writes comments on jobs, as M(azure_hpc.cluster.autoscale) planned.
   - Runs on a machine that has the scheduler's commands and may administer it, usually the head node as root.
-  - Every value of the plan is checked before the first command. Then the scheduler is read, and only what differs is written.
+  - Every value of the plan is checked before the first command. Then the scheduler is read, and only what differs
+    is written.
   - A step that fails does not keep the others from being carried out. All failures are reported together at the end.
 options:
   scheduler:

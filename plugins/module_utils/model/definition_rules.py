@@ -29,7 +29,7 @@ _RESERVED_USERS = frozenset(
     (
         "root admin administrator guest test test1 test2 test3 user user1 user2 user3 user4 user5 owner server sql sys "
         "support support_388945a0 console david john actuser adm aspnet backup video a slurm munge daemon nobody bin"
-    ).split()  # noqa: SIM905 (a list would take forty lines)
+    ).split()
 )
 _SYSTEM_PATHS = frozenset("/ /bin /boot /dev /etc /lib /lib64 /proc /root /run /sbin /sys /tmp /usr /var".split(" "))
 

@@ -145,6 +145,15 @@ def _index(layout_: Layout) -> _Index:
     return index
 
 
+def kept_nodes(cluster: Cluster) -> tuple[str, ...]:
+    """The nodes that ``min_nodes`` keeps running: of each array the first ones. Slurm must not suspend them."""
+    names: list[str] = []
+    for array in cluster.node_arrays:
+        groups = (_group(array, size) for size in array.vm_sizes)
+        names.extend([name for group in groups for name in group.nodes()][: array.min_nodes])
+    return tuple(names)
+
+
 def slug(vm_size: str) -> str:
     """The short form of a VM size in names: Standard_D4s_v5 -> d4sv5."""
     name = vm_size[len("standard_") :] if vm_size.lower().startswith("standard_") else vm_size

@@ -9,11 +9,11 @@ import typing as t
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import hostlist, plan
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue, QueueNode
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import plain
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Command, Refusal, Write
 
 from . import commands
 
-COMMENT_LENGTH = 240
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _JOB = re.compile(r"[0-9]{1,10}(?:_[0-9]{1,10}|\+[0-9]{1,5})?")
 _ADDRESS = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
@@ -21,12 +21,6 @@ _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})")
 _RESOURCE_ID = re.compile(r"/subscriptions/[A-Za-z0-9/_.()-]{1,1000}")
 _TEXT = re.compile(r"[^\x00-\x1f\x7f]{1,1000}")
 _POWER_OFF = frozenset(("POWERED_DOWN", "POWERING_DOWN"))
-
-
-def plain(text: str, length: int = COMMENT_LENGTH) -> str:
-    """One line without control characters, of at most ``length`` characters: fit to be shown in a terminal."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= length else line[: length - 3] + "..."
 
 
 def check(steps: t.Sequence[plan.SchedulerStep]) -> tuple[Refusal, ...]:

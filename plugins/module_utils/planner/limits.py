@@ -1,0 +1,154 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How many machines may still be added: scale sets, node arrays, VM sizes, quota; and why no more."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet, ScaleSet
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, ScaleSetSpec
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import clock
+
+
+@dataclasses.dataclass(frozen=True)
+class Room:
+    """How many more, and what is in the way of another one.
+
+    ``soon``: deletions that are under way will make room. ``azure``: Azure is in the way, not the definition;
+    ``unavailable``: because it failed lately, and is not to be asked again yet.
+    """
+
+    count: int
+    reason: str = ""
+    soon: bool = False
+    azure: bool = False
+    unavailable: bool = False
+
+
+def spot(spec_or_set: t.Union[ScaleSetSpec, ScaleSet]) -> bool:
+    """Whether machines of it are spot machines."""
+    return spec_or_set.priority.lower() == "spot"
+
+
+def quotas_of(catalog: Catalog, vm_size: str, is_spot: bool) -> dict[str, int]:
+    """Which quotas one machine takes, and how much of each. Spot has one quota for all families."""
+    size = catalog.size(vm_size)
+    if size is None:
+        return {}
+    cores = ("lowprioritycores",) if is_spot else (size.family.lower(), "cores")
+    taken = {name: size.vcpus for name in cores if name}
+    return {name: amount for name, amount in {**taken, "virtualmachines": 1}.items() if name in catalog.quotas}
+
+
+def with_growth(catalog: Catalog, before: Fleet, after: Fleet) -> Catalog:
+    """The catalog with the quota that machines take which are in ``after`` and not in ``before``.
+
+    For planning again in one pass without asking Azure for its usage again, which lags anyway.
+    """
+    known = {instance.id.casefold() for item in before.scale_sets for instance in item.instances}
+    quotas = dict(catalog.quotas)
+    for item in after.scale_sets:
+        new = sum(instance.id.casefold() not in known for instance in item.instances)
+        for name, amount in quotas_of(catalog, item.vm_size, spot(item)).items():
+            quotas[name] = dataclasses.replace(quotas[name], used=quotas[name].used + new * amount)
+    return dataclasses.replace(catalog, quotas=quotas)
+
+
+class Limits:
+    """Counts what is there and what a plan adds. ``kept`` are living machines per scale set, ``leaving`` dying ones."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        layout: Layout,
+        scale_sets: t.Mapping[str, ScaleSet],
+        catalog: Catalog,
+        now: int,
+        kept: t.Mapping[str, int],
+        leaving: t.Mapping[str, int],
+    ) -> None:
+        self._arrays = {array.name: array for array in cluster.node_arrays}
+        self._groups = {(group.node_array, group.vm_size.lower()): group for group in layout.node_groups}
+        self._sets, self._catalog, self._now = scale_sets, catalog, now
+        self._count: dict[str, int] = dict(kept)
+        self._array_nodes: dict[str, int] = {}
+        self._array_vcpus: dict[str, int] = {}
+        self._group_nodes: dict[tuple[str, str], int] = {}
+        self._left = {name: max(0, quota.limit - quota.used) for name, quota in catalog.quotas.items()}
+        self._returning: dict[str, int] = {}
+        self._demands: dict[str, dict[str, int]] = {}
+        for name, item in scale_sets.items():
+            self._add(item.node_array, item.vm_size, kept.get(name, 0))
+            for quota, amount in quotas_of(catalog, item.vm_size, spot(item)).items():
+                self._returning[quota] = self._returning.get(quota, 0) + amount * leaving.get(name, 0)
+
+    def _add(self, array: str, vm_size: str, count: int) -> None:
+        group = (array, vm_size.lower())
+        self._array_nodes[array] = self._array_nodes.get(array, 0) + count
+        self._array_vcpus[array] = self._array_vcpus.get(array, 0) + count * self._vcpus(vm_size)
+        self._group_nodes[group] = self._group_nodes.get(group, 0) + count
+
+    def _vcpus(self, vm_size: str) -> int:
+        size = self._catalog.size(vm_size)
+        return size.vcpus if size else 0
+
+    def count(self, spec: ScaleSetSpec) -> int:
+        """How many living machines the set has, with those that the plan adds."""
+        return self._count.get(spec.name.casefold(), 0)
+
+    def take(self, spec: ScaleSetSpec, count: int) -> None:
+        """Add ``count`` machines to a set; negative to give them back."""
+        key = spec.name.casefold()
+        self._count[key] = self._count.get(key, 0) + count
+        self._add(spec.node_array, spec.vm_size, count)
+        for quota, amount in self._quotas(spec).items():
+            self._left[quota] -= amount * count
+
+    def _quotas(self, spec: ScaleSetSpec) -> dict[str, int]:
+        found = self._demands.get(spec.name)
+        if found is None:
+            found = self._demands[spec.name] = quotas_of(self._catalog, spec.vm_size, spot(spec))
+        return found
+
+    def room(self, spec: ScaleSetSpec) -> Room:
+        """How many more machines the set may get."""
+        item = self._sets.get(spec.name.casefold())
+        if item is None or item.provisioning_state.lower() == "deleting":
+            return Room(0, f"scale set {spec.name} does not exist; the site playbook makes it")
+        if item.unavailable is not None and item.unavailable.until > self._now:
+            code = re.sub(r"[^A-Za-z0-9_.-]", "", item.unavailable.code)[:60]
+            where = f" in zone {spec.zone}" if spec.zone else ""
+            until = clock(item.unavailable.until)
+            reason = f"Azure has no {spec.vm_size}{where} ({code}), next try at {until}"
+            return Room(0, reason, azure=True, unavailable=True)
+        return min((self._set_room(spec), *self._array_rooms(spec), *self._quota_rooms(spec)), key=lambda r: r.count)
+
+    def _set_room(self, spec: ScaleSetSpec) -> Room:
+        left = spec.max_capacity - self.count(spec)
+        return Room(max(0, left), f"scale set {spec.name} has its {spec.max_capacity} machines")
+
+    def _array_rooms(self, spec: ScaleSetSpec) -> t.Iterator[Room]:
+        array = self._arrays[spec.node_array]
+        left = array.max_nodes - self._array_nodes.get(array.name, 0)
+        yield Room(max(0, left), f"node array {array.name} has its {array.max_nodes} nodes")
+        group = (spec.node_array, spec.vm_size.lower())
+        most = self._groups[group].count
+        yield Room(max(0, most - self._group_nodes.get(group, 0)), f"{array.name} has its {most} {spec.vm_size}")
+        vcpus = self._vcpus(spec.vm_size)
+        if array.max_vcpus and vcpus:
+            left = (array.max_vcpus - self._array_vcpus.get(array.name, 0)) // vcpus
+            yield Room(max(0, left), f"node array {array.name} may have {array.max_vcpus} vCPUs")
+
+    def _quota_rooms(self, spec: ScaleSetSpec) -> t.Iterator[Room]:
+        for name, amount in self._quotas(spec).items():
+            quota = self._catalog.quotas[name]
+            left = max(0, self._left[name]) // max(1, amount)
+            unit = "machines" if name == "virtualmachines" else "vCPUs"
+            reason = f"quota {quota.name} allows {quota.limit} {unit}, one {spec.vm_size} takes {amount}"
+            soon = self._left[name] + self._returning.get(name, 0) >= amount
+            yield Room(left, reason, soon=soon and not left, azure=True)

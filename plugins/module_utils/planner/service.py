@@ -1,0 +1,56 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which powered down nodes Slurm may choose: none that Azure cannot give now, all others again; and the kept ones."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, kept_nodes
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits, Room
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.supply import Key, Supply, key_of
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import OFF, PREFIX, NodeState, View
+
+
+class Service:
+    """Decides for nodes that are off. ``blocked`` says afterwards what is in the way of each kind of node."""
+
+    def __init__(
+        self, cluster: Cluster, layout: Layout, view: View, decided: Decisions, limits: Limits, supply: Supply
+    ) -> None:
+        self._cluster, self._layout, self._view = cluster, layout, view
+        self._decided, self._limits, self._supply = decided, limits, supply
+        self.blocked: dict[Key, Room] = {}
+
+    def decide(self) -> None:
+        """Drain, resume and wake nodes that are powered down."""
+        kept = frozenset(kept_nodes(self._cluster))
+        off: dict[Key, list[NodeState]] = {}
+        for state in self._view.nodes:
+            if state.phase == OFF and state.place is not None and not state.busy and state.machine is None:
+                off.setdefault(key_of(state.place), []).append(state)
+        for group in self._layout.node_groups:
+            for part in group.placement_groups or (None,):
+                key = (group.prefix, part.index if part else 0)
+                some_node = f"{group.prefix}-{part.first if part else 1}"
+                self._decide_alike(key, some_node, off.get(key, []), kept)
+
+    def _decide_alike(self, key: Key, some_node: str, off: t.Sequence[NodeState], kept: t.AbstractSet[str]) -> None:
+        headroom, room = self._supply.headroom(some_node)
+        if not headroom:
+            self.blocked[key] = room
+        ready = [state for state in off if not state.out_of_service]
+        unavailable = self._supply.unavailable(some_node)
+        if unavailable is not None:
+            for state in ready:
+                self._decided.drain(state, PREFIX + unavailable.reason, requeue=False)
+            return
+        # No more nodes go back into service than could be served, or Slurm would choose them in vain.
+        waiting = [state for state in off if state.ours and not state.node.instance_id]
+        for state in waiting[: max(0, headroom - len(ready))]:
+            self._decided.resume(state, "it can be served again")
+        asked = [state for state in ready if state.name in kept and "POWER_UP" not in state.node.flags]
+        for state in asked[:headroom]:
+            self._decided.wake(state, "min_nodes keeps it running")

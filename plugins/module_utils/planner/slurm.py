@@ -1,0 +1,183 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one pass decides for Slurm. Pure: values in, a plan out, the same plan for the same values in any order.
+
+Slurm's power saving says which nodes it wants (POWERING_UP) and which it gives back (POWERING_DOWN). A pass brings
+machines and claims into line with that, and takes nodes that cannot be served out of service, so that Slurm chooses
+others. It is level-triggered: whatever part of a plan was carried out, planning again leads to the same end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import plan as steps
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet, Unavailable
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Queue
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.notes import Notes
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.service import Service
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.supply import Supply
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import (
+    BROKEN,
+    COMING,
+    JOINED,
+    PREFIX,
+    Machine,
+    NodeState,
+    View,
+)
+
+GONE = PREFIX + "machine is gone"
+SILENT = PREFIX + "machine does not answer"
+
+
+def plan(cluster: Cluster, layout: Layout, queue: Queue, fleet: Fleet, catalog: Catalog, now: int) -> steps.Plan:
+    """The decisions of one pass; ``now`` in seconds since the epoch.
+
+    If queue or fleet could not be read completely, the plan is empty and says so. Planning again after the plan's
+    Azure part (with the fleet listed again, and `limits.with_growth` applied to the catalog) asks for nothing twice.
+    """
+    unread = [*(f"the queue: {error}" for error in queue.errors), *(f"Azure: {error}" for error in fleet.errors)]
+    if unread:
+        return steps.Plan(unmet=tuple(steps.Unmet((), f"nothing was changed, cannot read {text}") for text in unread))
+    view = View(layout, queue, fleet)
+    decided = Decisions(view)
+    wanted = Judge(cluster, view, decided, now).judge()
+    limits = Limits(cluster, layout, view.scale_sets, catalog, now, decided.kept(), decided.leaving())
+    supply = Supply(cluster, layout, view, decided, limits, now)
+    supply.serve(wanted)
+    service = Service(cluster, layout, view, decided, limits, supply)
+    service.decide()
+    Notes(cluster, layout, view, decided, service, catalog).write()
+    return decided.plan()
+
+
+class Judge:
+    """Looks at every node and machine by itself: what is broken, late, gone or over, and which nodes want a machine."""
+
+    def __init__(self, cluster: Cluster, view: View, decided: Decisions, now: int) -> None:
+        self._policy = cluster.autoscale
+        self._view, self._decided, self._now = view, decided, now
+        self._wanted: list[NodeState] = []
+
+    def judge(self) -> list[NodeState]:
+        """The nodes that want a machine, in order."""
+        losers = {state.name for state in self._view.losers}
+        for state in self._view.nodes:
+            if state.name in losers:
+                self._decided.release(state, "its instance belongs to another node")
+                if state.phase == COMING:
+                    self._want(state)
+            elif state.phase == COMING:
+                self._coming(state)
+            elif state.phase == JOINED:
+                self._joined(state)
+            elif state.phase == BROKEN:
+                self._broken(state)
+            else:
+                self._powered_down(state)
+        for machine in self._view.machines:
+            self._machine(machine)
+        self._remember_failures()
+        return self._wanted
+
+    def _want(self, state: NodeState) -> None:
+        if state.place is None:
+            jobs = tuple(job.id for job in state.jobs)
+            self._decided.unmet(jobs, f"{state.name} is no node of the cluster definition")
+        else:
+            self._wanted.append(state)
+
+    def _coming(self, state: NodeState) -> None:
+        machine = state.machine
+        if state.ours:
+            # The pass that took it out of service was cut short before it was powered down.
+            self._decided.drain(state, state.node.reason, requeue=True)
+        elif machine is None or machine.leaving:
+            self._decided.release(state, "its machine is gone")
+            self._want(state)
+        elif machine.failed:
+            self._decided.shrink(machine, f"{state.name}'s machine failed")
+            self._decided.release(state, "its machine failed")
+            self._want(state)
+        elif machine.age(self._now) > self._policy.boot_timeout:
+            late = f"did not join within {self._policy.boot_timeout} s"
+            self._decided.shrink(machine, f"{state.name}'s machine {late}")
+            self._decided.release(state, f"its machine {late}")
+            for job in state.jobs:
+                self._decided.comment(job, f"the machine for {state.name} {late}; another one is asked for")
+            self._want(state)
+
+    def _joined(self, state: NodeState) -> None:
+        if self._view.claims_missing(state):
+            self._decided.release(state, "its machine is gone")
+            self._decided.drain(state, GONE, requeue=True)
+        elif state.machine is not None and state in self._view.healed:
+            self._decided.claim(state, state.machine, "it has joined from this machine")
+        if state.ours and state.machine is not None and not state.machine.failed:
+            self._decided.resume(state, "it has a machine")
+
+    def _broken(self, state: NodeState) -> None:
+        machine = state.machine
+        silent_for = self._now - state.node.reason_at if state.node.reason_at else 0
+        if state.ours:
+            reason = state.node.reason if state.node.reason.startswith(PREFIX) else PREFIX + "machine did not come"
+            self._decided.drain(state, reason, requeue=True)
+        elif state.busy:
+            return
+        elif self._view.claims_missing(state) or (machine is not None and (machine.leaving or machine.failed)):
+            if machine is not None and not machine.leaving:
+                self._decided.shrink(machine, f"{state.name} is down and its machine is off")
+            self._decided.release(state, "its machine is gone")
+            self._decided.drain(state, GONE, requeue=True)
+        elif machine is not None and "NOT_RESPONDING" in state.node.flags and silent_for > self._policy.boot_timeout:
+            self._decided.drain(state, SILENT, requeue=True)
+
+    def _powered_down(self, state: NodeState) -> None:
+        if state.busy:
+            return
+        if state.machine is not None and not state.machine.leaving:
+            self._decided.shrink(state.machine, f"{state.name} is powered down")
+        self._decided.release(state, "it is powered down")
+
+    def _machine(self, machine: Machine) -> None:
+        """Machines that serve nobody: those that failed, and those that are too old to be given to a node."""
+        if machine.leaving or machine.node is not None:
+            return
+        age = machine.age(self._now)
+        if machine.failed:
+            why = error_code(machine) if machine.instance.error else "it failed or is switched off"
+            self._decided.shrink(machine, f"{machine.instance.instance_id}: {why}")
+        elif not machine.usable(self._now, self._policy.boot_timeout) and age > self._policy.orphan_grace:
+            self._decided.shrink(machine, f"no node claims {machine.instance.instance_id}")
+
+    def _remember_failures(self) -> None:
+        """A set whose machines could not be made is left alone, longer each time; later that is forgotten."""
+        codes: dict[str, set[str]] = {}
+        for machine in self._view.machines:
+            waited = machine.node is None or machine.node.phase == COMING
+            if waited and machine.instance.provisioning_state.lower() == "failed":
+                codes.setdefault(machine.scale_set.name.casefold(), set()).add(error_code(machine))
+        for key, item in sorted(self._view.scale_sets.items()):
+            known = item.unavailable
+            if key in codes and (known is None or known.until <= self._now):
+                count = known.count + 1 if known else 1
+                wait = min(self._policy.backoff_max, self._policy.backoff_min * 2 ** min(count - 1, 20))
+                found = Unavailable(self._now + wait, min(codes[key]), count)
+                self._view.scale_sets[key] = dataclasses.replace(item, unavailable=found)
+                self._decided.mark(item, found, f"{found.code}, not again for {wait} s")
+            elif known is not None and known.until + self._policy.backoff_max < self._now:
+                self._view.scale_sets[key] = dataclasses.replace(item, unavailable=None)
+                self._decided.mark(item, Unavailable(0, known.code, 0), "that was long ago")
+
+
+def error_code(machine: Machine) -> str:
+    """Azure's code of what went wrong: the first word of the instance's error."""
+    found = re.match(r"[A-Za-z][A-Za-z0-9_.-]{0,59}", machine.instance.error.strip())
+    return found.group() if found else "ProvisioningFailed"
