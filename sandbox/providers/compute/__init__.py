@@ -1,0 +1,51 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Microsoft.Compute: virtual machines, Uniform scale sets, images, disks, and what the regions offer.
+
+Offered to the other providers: ``instance_metadata`` (virtual network, private address -> what the metadata service
+tells),
+``retail_prices`` (-> items of the price list), ``subscription_usages`` (subscription, location -> usages) and
+``compute_limits``, a
+``limits.Limits``: ``set_quota(location, name, limit)`` and ``set_capacity(location, size, count | None)``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.arm.core import Core
+
+from . import sizes
+from .catalogue import Catalogue
+from .disks import DISK, SNAPSHOT, Disks
+from .images import Images
+from .limits import Limits
+from .machines import Machines, metadata
+from .scale_set_instances import ScaleSetInstances
+from .scale_set_works import ScaleSetWorks
+from .scale_sets import ScaleSets
+from .virtual_machines import VirtualMachines
+from .vm_actions import VmActions
+
+
+def register(core: Core) -> None:
+    """Add the routes, works and services of Microsoft.Compute."""
+    limits, machines = Limits(core), Machines(core)
+    Catalogue(core, limits).register()
+    VirtualMachines(core, limits, machines).register()
+    VmActions(core, limits, machines).register()
+    ScaleSets(core, limits, machines).register()
+    ScaleSetInstances(core, limits).register()
+    ScaleSetWorks(core, limits, machines).register()
+    Images(core, machines).register()
+    Disks(core, DISK).register()
+    Disks(core, SNAPSHOT).register()
+
+    def instance_metadata(vnet_id: str, address: str) -> dict[str, Any] | None:
+        owner = machines.owner(vnet_id, address)
+        return metadata(core, owner) if owner is not None else None
+
+    core.offer("instance_metadata", instance_metadata)
+    core.offer("retail_prices", lambda: [item for place in sizes.regions() for item in sizes.price_items(place)])
+    core.offer("subscription_usages", limits.usages)
+    core.offer("compute_limits", limits)

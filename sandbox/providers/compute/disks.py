@@ -1,0 +1,211 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Microsoft.Compute/disks and snapshots: basic managed disks, and the ones that come with machines."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sandbox.arm import ids
+from sandbox.arm.core import Core, new_guid
+from sandbox.arm.errors import ArmError
+from sandbox.arm.messages import Answer, Request
+from sandbox.arm.operations import DISKS, Run, stamp
+from sandbox.arm.store import Resource
+
+from .shapes import Json, merge, required, tidy
+from .sizes import normal_location
+
+DISK = "Microsoft.Compute/disks"
+SNAPSHOT = "Microsoft.Compute/snapshots"
+
+# Premium disks: tier, up to GiB, IOPS, MB/s
+_PREMIUM = (
+    ("P1", 4, 120, 25),
+    ("P2", 8, 120, 25),
+    ("P3", 16, 120, 25),
+    ("P4", 32, 120, 25),
+    ("P6", 64, 240, 50),
+    ("P10", 128, 500, 100),
+    ("P15", 256, 1100, 125),
+    ("P20", 512, 2300, 150),
+    ("P30", 1024, 5000, 200),
+    ("P40", 2048, 7500, 250),
+    ("P50", 4096, 7500, 250),
+    ("P60", 8192, 16000, 500),
+    ("P70", 16384, 18000, 750),
+    ("P80", 32767, 20000, 900),
+)
+
+
+def performance(sku: str, gib: int) -> Json:
+    """``diskIOPSReadWrite``, ``diskMBpsReadWrite`` and for premium disks ``tier``."""
+    if not sku.startswith("Premium_"):
+        return {"diskIOPSReadWrite": 500, "diskMBpsReadWrite": 60}
+    tier, _, iops, rate = next((row for row in _PREMIUM if gib <= row[1]), _PREMIUM[-1])
+    return {"diskIOPSReadWrite": iops, "diskMBpsReadWrite": rate, "tier": tier}
+
+
+def sku_of(name: str) -> Json:
+    return {"name": name, "tier": "Premium" if name.startswith(("Premium", "PremiumV2")) else "Standard"}
+
+
+def finished(body: Json, *, now: float, source: Resource | None = None, snapshot: bool = False) -> Json:
+    """The body of a disk or snapshot when its creation is done, from the body that was accepted."""
+    given = body["properties"]
+    creation = dict(given.get("creationData") or {})
+    gib = given.get("diskSizeGB")
+    if source is not None:
+        creation.setdefault("sourceUniqueId", source.properties.get("uniqueId", ""))
+        gib = gib or source.properties.get("diskSizeGB")
+    gib = int(gib or 30)
+    sku = sku_of(body.get("sku", {}).get("name", "Standard_LRS"))
+    properties: Json = {
+        **{key: value for key, value in given.items() if key != "tier"},
+        "creationData": creation,
+        "diskSizeGB": gib,
+        **({} if snapshot else performance(sku["name"], gib)),
+        "encryption": given.get("encryption") or {"type": "EncryptionAtRestWithPlatformKey"},
+        **({"incremental": given.get("incremental", False)} if snapshot else {}),
+        "networkAccessPolicy": given.get("networkAccessPolicy", "AllowAll"),
+        "publicNetworkAccess": given.get("publicNetworkAccess", "Enabled"),
+        "timeCreated": given.get("timeCreated") or stamp(now),
+        "provisioningState": "Succeeded",
+        "diskState": given.get("diskState", "Unattached"),
+        "diskSizeBytes": gib * 1024**3,
+        "uniqueId": given.get("uniqueId") or new_guid(),
+    }
+    if given.get("burstingEnabled"):
+        properties.setdefault("burstingEnabledTime", stamp(now))
+    return {**body, "sku": sku, "properties": properties}
+
+
+def attached_disk(
+    vm: Json, name: str, sku: str, gib: int, *, os: str = "", generation: str = "", image: Json | None = None
+) -> Resource:
+    """The disk that comes with a machine. ``vm`` is the machine's body."""
+    rid = ids.parse(vm["id"])
+    disk_id = f"{rid.group_id}/providers/{DISK}/{name}"
+    if image:
+        source = image.get("id") or ""
+        reference = {"id": source} if source else {key: value for key, value in image.items() if key != "exactVersion"}
+        creation: Json = {"createOption": "FromImage", "imageReference": reference}
+    else:
+        creation = {"createOption": "Empty"}
+    body: Json = {
+        "name": name,
+        "id": disk_id,
+        "type": DISK,
+        "location": vm["location"],
+        "tags": dict(vm.get("tags") or {}),
+        **({"zones": vm["zones"]} if vm.get("zones") else {}),
+        "managedBy": vm["id"],
+        "sku": {"name": sku},
+        "properties": {
+            **({"osType": os, "hyperVGeneration": generation} if os else {}),
+            "creationData": creation,
+            "diskSizeGB": gib,
+            "diskState": "Attached",
+        },
+    }
+    return Resource(disk_id, finished(body, now=time.time()))
+
+
+class Disks:
+    """Handlers of disks (and of snapshots, which differ in little)."""
+
+    def __init__(self, core: Core, kind: str) -> None:
+        self._core = core
+        self._kind = kind
+        self._work = f"compute.{kind.rsplit('/', 1)[1]}"
+
+    def register(self) -> None:
+        core, kind = self._core, self._kind
+        core.router.resource(
+            kind,
+            get=core.get_handler,
+            put=self.put,
+            patch=self.patch,
+            delete=self.delete,
+            list=core.list_handler,
+            list_all=core.list_handler,
+        )
+        core.operations.register(f"{self._work}.put", self._finish)
+        core.operations.register(f"{self._work}.delete", self._remove)
+        core.on_group_delete(kind, 30, lambda resource: core.store.delete(resource.id))
+
+    def put(self, request: Request) -> Answer:
+        body = tidy(request.body)
+        required(body, "location")
+        option = required(body, "properties.creationData.createOption")
+        if option in ("Copy", "Restore", "CopyStart") and not self._core.store.get(
+            body["properties"]["creationData"].get("sourceResourceId", "")
+        ):
+            message = f"The source resource of '{request.id.name}' was not found."
+            raise ArmError(404, "NotFound", message, target="creationData.sourceResourceId")
+        with self._core.store.transaction():
+            known = self._core.store.get(request.id)
+            return self._accept(request, known, body)
+
+    def patch(self, request: Request) -> Answer:
+        with self._core.store.transaction():
+            known = self._core.require(request.id)
+            return self._accept(request, known, merge(known.body, tidy(request.body)))
+
+    def _accept(self, request: Request, known: Resource | None, body: Json) -> Answer:
+        rid = request.id
+        gib = body["properties"].get("diskSizeGB")
+        if known is not None and gib and gib < known.properties.get("diskSizeGB", 0):
+            message = "Change in disk size is not allowed: a disk can not be made smaller."
+            raise ArmError(409, "OperationNotAllowed", message)
+        shown: Json = {
+            "name": rid.name,
+            "id": str(rid),
+            "type": self._kind,
+            "location": normal_location(body["location"]),
+            "tags": body.get("tags") or {},
+            "sku": {"name": (body.get("sku") or {}).get("name", "Standard_LRS")},
+            **({"zones": body["zones"]} if body.get("zones") else {}),
+            "properties": {**body["properties"], "provisioningState": "Updating"},
+        }
+        for key in ("diskIOPSReadWrite", "diskMBpsReadWrite"):
+            shown["properties"].pop(key, None)
+        resource = known or Resource(str(rid), {})
+        kept = {
+            key: known.properties[key]
+            for key in ("timeCreated", "uniqueId", "diskState", "osType", "hyperVGeneration")
+            if known is not None and key in known.properties
+        }
+        managed = {"managedBy": known.body["managedBy"]} if known is not None and "managedBy" in known.body else {}
+        resource.body = {**shown, **managed, "properties": {**shown["properties"], **kept}}
+        self._core.store.put(resource)
+        location = shown["location"]
+        return self._core.operations.begin(
+            request, f"{self._work}.put", rid, style=DISKS, status=202, body=shown, location=location, latency=2
+        )
+
+    def _finish(self, run: Run) -> Any:
+        def change(resource: Resource) -> None:
+            source_id = (resource.properties.get("creationData") or {}).get("sourceResourceId", "")
+            source = self._core.store.get(source_id) if source_id else None
+            resource.body = finished(resource.body, now=time.time(), source=source, snapshot=self._kind == SNAPSHOT)
+
+        changed = self._core.store.update(run.resource_id, change)
+        return changed.body if changed else None
+
+    def delete(self, request: Request) -> Answer:
+        with self._core.store.transaction():
+            known = self._core.store.get(request.id)
+            if known is None:
+                return Answer(204)
+            owner = known.body.get("managedBy")
+            if owner:
+                message = f"Disk {known.body['name']} is attached to VM {owner}."
+                raise ArmError(409, "OperationNotAllowed", message)
+            return self._core.operations.begin(
+                request, f"{self._work}.delete", request.id, style=DISKS, location=known.body["location"], latency=2
+            )
+
+    def _remove(self, run: Run) -> None:
+        self._core.store.delete(run.resource_id)

@@ -1,0 +1,178 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Platform images: publishers, offers, SKUs and versions of ``images.json``, and how an image reference is resolved.
+
+Every Linux image boots the one base image of the machine driver: what is told here is only what ARM tells.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.arm.errors import ArmError
+
+_FILE = Path(__file__).with_name("images.json")
+
+
+@dataclass(frozen=True)
+class PlatformImage:
+    """One SKU of the marketplace with its versions, oldest first. ``gib`` is the size of its disk."""
+
+    publisher: str
+    offer: str
+    sku: str
+    os: str
+    generation: str
+    architecture: str
+    gib: int
+    versions: tuple[str, ...]
+    os_name: str
+    os_version: str
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+@functools.cache
+def catalogue() -> dict[tuple[str, str, str], PlatformImage]:
+    """All SKUs by (publisher, offer, sku) in lower case."""
+    images: dict[tuple[str, str, str], PlatformImage] = {}
+    for path, raw in json.loads(_FILE.read_text(encoding="utf-8")).items():
+        publisher, offer, sku = path.split("/")
+        images[publisher.lower(), offer.lower(), sku.lower()] = PlatformImage(
+            publisher=publisher,
+            offer=offer,
+            sku=sku,
+            os=raw["os"],
+            generation=raw["generation"],
+            architecture=raw.get("arch", "x64"),
+            gib=raw["gib"],
+            versions=tuple(sorted(raw["versions"], key=_order)),
+            os_name=raw["osName"],
+            os_version=raw["osVersion"],
+        )
+    return images
+
+
+def find(publisher: str, offer: str, sku: str) -> PlatformImage | None:
+    """The SKU, names in any case."""
+    return catalogue().get((publisher.lower(), offer.lower(), sku.lower()))
+
+
+def resolve(reference: dict[str, Any]) -> tuple[PlatformImage, str]:
+    """The image and exact version that a ``publisher/offer/sku/version`` reference means.
+
+    Raises 400 InvalidParameter if a part is missing, 404 PlatformImageNotFound if there is no such image.
+    """
+    parts = {key: str(reference.get(key) or "") for key in ("publisher", "offer", "sku", "version")}
+    for key, value in parts.items():
+        if not value:
+            target = f"imageReference.{key}"
+            raise ArmError(400, "InvalidParameter", f"Required parameter '{target}' is missing (null).", target=target)
+    image = find(parts["publisher"], parts["offer"], parts["sku"])
+    version = parts["version"]
+    if image is None or (version.lower() != "latest" and version not in image.versions):
+        urn = ":".join(parts.values())
+        message = (
+            f"The platform image '{urn}' is not available. "
+            "Verify that all fields in the storage profile are correct. For more details about storage profile "
+            "information, please refer to https://aka.ms/storageprofile"
+        )
+        raise ArmError(404, "PlatformImageNotFound", message, target="imageReference")
+    return image, image.versions[-1] if version.lower() == "latest" else version
+
+
+def _path(subscription: str, location: str, *parts: str) -> str:
+    labels = ("Publishers", "ArtifactTypes/VMImage/Offers", "Skus", "Versions")
+    tail = "".join(f"/{label}/{part}" for label, part in zip(labels, parts, strict=False))
+    return f"/Subscriptions/{subscription}/Providers/Microsoft.Compute/Locations/{location}{tail}"
+
+
+def _entry(subscription: str, location: str, *parts: str, **more: Any) -> dict[str, Any]:
+    return {**more, "location": location, "name": parts[-1], "id": _path(subscription, location, *parts)}
+
+
+def _not_found(message: str) -> ArmError:
+    return ArmError(404, "NotFound", message)
+
+
+def publishers(subscription: str, location: str) -> list[dict[str, Any]]:
+    names = sorted({image.publisher for image in catalogue().values()}, key=str.lower)
+    return [_entry(subscription, location, name) for name in names]
+
+
+def offers(subscription: str, location: str, publisher: str) -> list[dict[str, Any]]:
+    found = {
+        image.offer: image.publisher for image in catalogue().values() if image.publisher.lower() == publisher.lower()
+    }
+    return [_entry(subscription, location, found[name], name) for name in sorted(found, key=str.lower)]
+
+
+def skus(subscription: str, location: str, publisher: str, offer: str) -> list[dict[str, Any]]:
+    wanted = (publisher.lower(), offer.lower())
+    found = [image for key, image in sorted(catalogue().items()) if key[:2] == wanted]
+    return [
+        _entry(
+            subscription,
+            location,
+            image.publisher,
+            image.offer,
+            image.sku,
+            properties={"automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": _automatic(image)}},
+        )
+        for image in found
+    ]
+
+
+def versions(
+    subscription: str, location: str, publisher: str, offer: str, sku: str, *, top: int = 0, descending: bool = False
+) -> list[dict[str, Any]]:
+    """Versions of a SKU; 404 NotFound if there is no such SKU. ``top`` 0 means all."""
+    image = find(publisher, offer, sku)
+    if image is None:
+        raise _not_found(f"Artifact: VMImage was not found. Publisher: {publisher}, Offer: {offer}, Sku: {sku}.")
+    found = list(image.versions)
+    if descending:
+        found.reverse()
+    found = found[:top] if top else found
+    return [_entry(subscription, location, image.publisher, image.offer, image.sku, name) for name in found]
+
+
+def version(subscription: str, location: str, publisher: str, offer: str, sku: str, name: str) -> dict[str, Any]:
+    """One version with its properties; 404 NotFound if there is none."""
+    image = find(publisher, offer, sku)
+    if image is None or name not in image.versions:
+        raise _not_found(
+            f"Artifact: VMImage was not found. Publisher: {publisher}, Offer: {offer}, Sku: {sku}, Version: {name}."
+        )
+    managed = image.generation == "V2"
+    features = [
+        *([{"name": "SecurityType", "value": "TrustedLaunchSupported"}] if managed else []),
+        {"name": "IsAcceleratedNetworkSupported", "value": "True"},
+        {"name": "DiskControllerTypes", "value": "SCSI, NVMe" if managed else "SCSI"},
+        {"name": "IsHibernateSupported", "value": "True" if managed else "False"},
+    ]
+    disk = {"sizeInGb": image.gib} if managed else {"sizeInBytes": image.gib * 1024**3}
+    properties: dict[str, Any] = {
+        "hyperVGeneration": image.generation,
+        "architecture": image.architecture,
+        "replicaType": "Managed" if managed else "Unmanaged",
+        **({"replicaCount": 10} if managed else {}),
+        "disallowed": {"vmDiskType": "Unmanaged" if managed else "None"},
+        "automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": _automatic(image)},
+        "imageDeprecationStatus": {"imageState": "Active"},
+        "features": features,
+        "osDiskImage": {"operatingSystem": image.os, **disk},
+        "dataDiskImages": [],
+    }
+    entry = _entry(subscription, location, image.publisher, image.offer, image.sku, name)
+    return {"properties": properties, **entry}
+
+
+def _automatic(image: PlatformImage) -> bool:
+    return image.generation == "V1" and image.publisher in ("Canonical", "OpenLogic")

@@ -1,0 +1,411 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Microsoft.Compute/virtualMachineScaleSets, Uniform: writing and reading the scale set itself.
+
+``internal`` of a scale set: ``unique`` (names its instance counter), ``model`` (number of the present model),
+``models`` (what machines
+of each model are made from, see ``machines``), ``write`` (number of the latest write, by which an older one sees that
+it was
+preempted), ``deallocated`` (how many instances are), ``error`` (of the last write).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any
+
+from sandbox.arm import ids
+from sandbox.arm.core import Core, new_guid
+from sandbox.arm.errors import ArmError, invalid_parameter
+from sandbox.arm.messages import Answer, Request
+from sandbox.arm.operations import COMPUTE
+from sandbox.arm.paging import paged
+from sandbox.arm.store import Resource
+
+from . import identities, sizes, views, vmss_shape
+from .limits import INSTANCE, VMSS, Limits, require_size
+from .machines import Machines, decode
+from .shapes import ImageFacts, Json, check_os_disk, check_os_profile, required, ssh_keys, take_secrets, tidy
+from .sizes import Size, normal_location
+from .sources import check_fit, image_facts
+from .virtual_machines import check_match
+
+PAGE = 100
+
+
+class ScaleSets:
+    """Handlers of PUT, PATCH, GET and lists of scale sets."""
+
+    def __init__(self, core: Core, limits: Limits, machines: Machines) -> None:
+        self._core, self._limits, self._machines = core, limits, machines
+
+    def register(self) -> None:
+        router = self._core.router
+        router.resource(VMSS, get=self.get, put=self.put, patch=self.patch, list=self.list_, list_all=self.list_)
+        router.action(VMSS, "instanceView", self.instance_view, method="GET")
+        router.action(VMSS, "skus", self.skus, method="GET")
+        router.action(VMSS, "osUpgradeHistory", self.upgrade_history, method="GET")
+        router.add(
+            "GET",
+            "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/virtualMachineScaleSets",
+            self.list_,
+            type=VMSS,
+        )
+
+    # reading
+
+    def get(self, request: Request) -> Answer:
+        scale_set = self._core.require(request.id)
+        body = scale_set.body
+        if "userdata" in request.query.get("$expand", "").lower() and scale_set.internal.get("user_data"):
+            profile = {**scale_set.properties["virtualMachineProfile"], "userData": scale_set.internal["user_data"]}
+            body = {**body, "properties": {**scale_set.properties, "virtualMachineProfile": profile}}
+        return Answer(200, body, {"ETag": body["etag"]})
+
+    def list_(self, request: Request) -> Answer:
+        if request.group:
+            self._core.require_group(request.subscription, request.group)
+        place = normal_location(request.params.get("location", ""))
+
+        def fetch(offset: int, limit: int) -> list[Json]:
+            found = self._core.store.list(
+                VMSS,
+                subscription=request.subscription,
+                group=request.group or None,
+                offset=0 if place else offset,
+                limit=-1 if place else limit,
+            )
+            if place:
+                found = [entry for entry in found if entry.body["location"] == place][offset : offset + limit]
+            return [entry.body for entry in found]
+
+        return paged(request, fetch, PAGE)
+
+    def instance_view(self, request: Request) -> Answer:
+        scale_set = self._core.require(request.id)
+        rows = self._core.store.list(INSTANCE, parent=scale_set.id)
+        states = [row.properties["provisioningState"] for row in rows]
+        since = scale_set.internal.get("since", scale_set.changed)
+        return Answer(200, views.scale_set(scale_set.body, states, since, scale_set.internal.get("error")))
+
+    def skus(self, request: Request) -> Answer:
+        scale_set = self._core.require(request.id)
+        capacity = {
+            "minimum": 0,
+            "maximum": vmss_shape.capacity_limit(scale_set.body),
+            "defaultCapacity": 1,
+            "scaleType": "Automatic",
+        }
+        entries = [
+            {"resourceType": VMSS, "sku": {"name": size.name, "tier": "Standard"}, "capacity": capacity}
+            for size in sizes.in_region(scale_set.body["location"])
+        ]
+        return Answer(200, {"value": entries})
+
+    def upgrade_history(self, request: Request) -> Answer:
+        self._core.require(request.id)
+        return Answer(200, {"value": []})
+
+    # writing
+
+    def put(self, request: Request) -> Answer:
+        body = tidy(request.body)
+        with self._core.store.transaction():
+            known = self._core.store.get(request.id)
+            check_match(request, known)
+            if known is None:
+                return self._create(request, body)
+            return self._update(request, known, body, replace=True)
+
+    def patch(self, request: Request) -> Answer:
+        with self._core.store.transaction():
+            known = self._core.require(request.id)
+            check_match(request, known)
+            return self._update(request, known, request.body, replace=False)
+
+    def _create(self, request: Request, given: Json) -> Answer:
+        rid, properties = request.id, given.setdefault("properties", {})
+        _check_kind(properties, given)
+        location = normal_location(required(given, "location"))
+        profile = properties.setdefault("virtualMachineProfile", {})
+        spot = profile.get("priority") in ("Spot", "Low")
+        size = require_size(required(given, "sku.name"), location, given.get("zones") or [], spot=spot)
+        image = image_facts(self._core, profile.get("storageProfile") or {}, location)
+        check_fit(size, image)
+        secrets = _check_profile(rid.name, profile, image)
+        user_data = profile.pop("userData", "")
+        body = vmss_shape.new_body(rid, given, location, size, image, time.time())
+        check_os_disk(body["properties"]["virtualMachineProfile"]["storageProfile"]["osDisk"], image)
+        vmss_shape.check_capacity(body)
+        self._check_subnets(body)
+        identities.set_on(body, identities.merged(self._core, str(rid), None, given.get("identity"), replace=True))
+        scale_set = Resource(str(rid), body)
+        scale_set.internal = {
+            "unique": body["properties"]["uniqueId"],
+            "model": 1,
+            "models": {"1": _shared(body, secrets, image)},
+            "write": 1,
+            "user_data": user_data,
+        }
+        self._check_quota(request, scale_set, size, body["sku"]["capacity"], body["sku"]["capacity"])
+        return self._begin(request, scale_set, status=201, grow=body["sku"]["capacity"], remove=[])
+
+    def _update(self, request: Request, known: Resource, asked: Json, *, replace: bool) -> Answer:
+        if known.properties.get("provisioningState") == "Deleting":
+            message = f"The Virtual Machine Scale Set '{known.rid.name}' is being deleted."
+            raise ArmError(409, "OperationNotAllowed", message)
+        location = known.body["location"]
+        if replace and normal_location(asked.get("location") or location) != location:
+            message = f"The resource '{known.rid.name}' already exists in location '{location}'."
+            raise ArmError(409, "InvalidResourceLocation", message)
+        asked, secrets = _without_secrets(asked)
+        size = self._size(known, asked)
+        image = self._image(known, asked)
+        check_fit(size, image)
+        body = vmss_shape.updated(known.body, asked, size, image)
+        if replace and "tags" in asked:
+            body["tags"] = asked["tags"] or {}
+        vmss_shape.check_capacity(body)
+        self._check_subnets(body)
+        shown = identities.merged(
+            self._core, known.id, known.body.get("identity"), asked.get("identity"), replace=False
+        )
+        identities.set_on(body, shown)
+        self._new_model(known, body, secrets, image)
+        rows = self._core.store.list(INSTANCE, parent=known.id)
+        alive = [row for row in rows if row.properties["provisioningState"] != "Deleting"]
+        change = body["sku"]["capacity"] - len(alive)
+        if change > 0:
+            self._check_quota(request, known, size, change, change)
+        numbers = [(row.sort, (row.body.get("zones") or [""])[0]) for row in alive]
+        remove = vmss_shape.to_remove(numbers, -change) if change < 0 else []
+        known.body = {**body, "etag": f'"{int(known.body["etag"].strip(chr(34))) + 1}"'}
+        known.internal["write"] += 1
+        known.properties["provisioningState"] = "Updating"
+        return self._begin(request, known, status=200, grow=max(change, 0), remove=remove)
+
+    def _begin(self, request: Request, scale_set: Resource, *, status: int, grow: int, remove: list[int]) -> Answer:
+        """Store the scale set and its new instances, mark those that go, and begin the operation."""
+        scale_set.internal["since"] = time.time()
+        self._core.store.put(scale_set)
+        created = self._grow(scale_set, grow)
+        mark_deleting(self._core, scale_set, remove)
+        answer = self._core.operations.begin(
+            request,
+            "compute.vmss.write",
+            scale_set.id,
+            style=COMPUTE,
+            status=status,
+            body=scale_set.body,
+            headers="aao",
+            location=scale_set.body["location"],
+            latency=75 if grow else 30 if remove else 5,
+            args={"create": created, "remove": remove, "write": scale_set.internal["write"]},
+        )
+        answer.headers["ETag"] = scale_set.body["etag"]
+        return answer
+
+    # parts of a write
+
+    def _size(self, known: Resource, asked: Json) -> Size:
+        name = (asked.get("sku") or {}).get("name") or known.body["sku"]["name"]
+        found = sizes.find(known.body["sku"]["name"])
+        if found is not None and name.lower() == found.name.lower():
+            grows = int((asked.get("sku") or {}).get("capacity") or 0) > known.body["sku"]["capacity"]
+            return require_size(name, known.body["location"], known.body.get("zones") or ()) if grows else found
+        priority = known.properties["virtualMachineProfile"].get("priority")
+        return require_size(
+            name, known.body["location"], known.body.get("zones") or (), spot=priority in ("Spot", "Low")
+        )
+
+    def _image(self, known: Resource, asked: Json) -> ImageFacts | None:
+        """The image of the model after the request: looked up only if it may be used for new machines."""
+        profile = (asked.get("properties") or {}).get("virtualMachineProfile") or {}
+        reference = (profile.get("storageProfile") or {}).get("imageReference")
+        stored = known.properties["virtualMachineProfile"]["storageProfile"]
+        grows = int((asked.get("sku") or {}).get("capacity") or 0) > known.body["sku"]["capacity"]
+        if reference is None and not grows:
+            return None
+        merged = (
+            {**stored, "imageReference": {**stored.get("imageReference", {}), **reference}} if reference else stored
+        )
+        if reference and reference.get("id"):
+            merged["imageReference"] = {"id": reference["id"]}
+        return image_facts(self._core, merged, known.body["location"])
+
+    def _new_model(self, known: Resource, body: Json, secrets: Json, image: ImageFacts | None) -> None:
+        """Number the model anew if machines made from now on differ from those made before."""
+        internal = known.internal
+        old = internal["models"][str(internal["model"])]
+        if vmss_shape.same_model(known.body, body) and not secrets:
+            return
+        shared = _shared(body, {"customData": old["custom_data"], **secrets}, image)
+        if image is None:
+            shared.update({key: old[key] for key in ("image", "generation", "os_name", "os_version", "exact_version")})
+        if vmss_shape.same_model(known.body, body) and shared == old:
+            return
+        internal["model"] += 1
+        internal["models"][str(internal["model"])] = shared
+
+    def _check_quota(self, request: Request, scale_set: Resource, size: Size, count: int, machines: int) -> None:
+        spot = scale_set.properties["virtualMachineProfile"].get("priority") in ("Spot", "Low")
+        location = scale_set.body["location"]
+        self._limits.check(request.subscription, location, size, count, spot=spot, machines=machines)
+
+    def _check_subnets(self, body: Json) -> None:
+        for entry in body["properties"]["virtualMachineProfile"]["networkProfile"]["networkInterfaceConfigurations"]:
+            for address in entry["properties"]["ipConfigurations"]:
+                subnet_id = address["properties"]["subnet"]["id"]
+                if not self._core.service("network").subnet_exists(subnet_id):
+                    message = (
+                        f"Resource {subnet_id} referenced by resource {body['id']} was not found. Please make sure "
+                        "that "
+                        "the referenced resource exists, and that both resources are in the same region."
+                    )
+                    raise ArmError(400, "InvalidResourceReference", message, details=[])
+
+    def _grow(self, scale_set: Resource, count: int) -> list[int]:
+        """Make the rows of ``count`` new instances, with their addresses; answers their numbers."""
+        if not count:
+            return []
+        store = self._core.store
+        first = store.next_number(f"vmss:{scale_set.internal['unique']}", count)
+        numbers = list(range(first, first + count))
+        rows = store.list(INSTANCE, parent=scale_set.id)
+        zones = vmss_shape.spread(
+            scale_set.body.get("zones") or [],
+            [(row.body.get("zones") or [""])[0] for row in rows if row.properties["provisioningState"] != "Deleting"],
+            count,
+        )
+        created = new_instances(self._core, scale_set, numbers, zones)
+        store.put(*created)
+        self._machines.remember(created)
+        return numbers
+
+
+def new_instances(core: Core, scale_set: Resource, numbers: list[int], zones: list[str]) -> list[Resource]:
+    """Instances of the present model with their addresses, not stored yet."""
+    model = str(scale_set.internal["model"])
+    shared = scale_set.internal["models"][model]
+    template = vmss_shape.Template(scale_set.body, scale_set.rid, shared.get("exact_version", ""), time.time())
+    bodies = [vmss_shape.instance_body(template, number, zone) for number, zone in zip(numbers, zones, strict=True)]
+    nics, machines = _addresses(core, scale_set, bodies)
+    created = []
+    for number, body, own, machine in zip(numbers, bodies, nics, machines, strict=True):
+        machine["computer_name"] = body["properties"]["osProfile"]["computerName"]
+        machine["size"] = scale_set.body["sku"]["name"]
+        internal: Json = {
+            "model": scale_set.internal["model"],
+            "power": "",
+            "generation": shared["generation"],
+            "os_name": shared["os_name"],
+            "os_version": shared["os_version"],
+            "placement": [number % 5, number % 5],
+            "placement_group": _placement_group(scale_set, number),
+            "nics": own,
+            "machine": machine,
+        }
+        created.append(Resource(body["id"], body, internal, sort=number))
+    return created
+
+
+def _placement_group(scale_set: Resource, number: int) -> str:
+    """The placement group that an instance is in: one for all, or one per hundred in a large scale set."""
+    index = 0 if scale_set.properties.get("singlePlacementGroup") else number // vmss_shape.ONE_GROUP
+    digest = hashlib.sha256(f"{scale_set.internal['unique']}/{index}".encode()).hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
+
+
+def _addresses(core: Core, scale_set: Resource, bodies: list[Json]) -> tuple[list[list[Json]], list[Json]]:
+    """Addresses for the interfaces of new instances: one allocation per ip configuration for all of them together."""
+    network = core.service("network")
+    nics: list[list[Json]] = [[] for _ in bodies]
+    machines: list[Json] = [{} for _ in bodies]
+    profile = scale_set.properties["virtualMachineProfile"]
+    for entry in profile["networkProfile"]["networkInterfaceConfigurations"]:
+        config = entry["properties"]
+        nsg = (config.get("networkSecurityGroup") or {}).get("id", "")
+        columns, subnets = [], []
+        for address in config["ipConfigurations"]:
+            subnet = address["properties"]["subnet"]["id"]
+            owners = [
+                f"{body['id']}/networkInterfaces/{entry['name']}/ipConfigurations/{address['name']}" for body in bodies
+            ]
+            columns.append(network.allocate(subnet, owners, nsg_id=nsg))
+            subnets.append(subnet)
+        vnet = network.vnet_of(subnets[0])
+        suffix = f"{hashlib.sha256(ids.key(vnet).encode()).hexdigest()[:24]}.ax.internal.cloudapp.net"
+        for index in range(len(bodies)):
+            own = [column[index] for column in columns]
+            nic = {"name": entry["name"], "guid": new_guid(), "etag": f'W/"{new_guid()}"', "mac": network.mac(own[0])}
+            nics[index].append({**nic, "suffix": suffix, "addresses": own})
+            if config["primary"]:
+                machines[index] = {"vnet": vnet, "subnet": subnets[0], "address": own[0], "mac": nic["mac"]}
+    return nics, machines
+
+
+def mark_deleting(core: Core, scale_set: Resource, numbers: list[int]) -> None:
+    """Show instances as Deleting, in the running transaction."""
+    rows = []
+    for number in numbers:
+        row = core.store.get(f"{scale_set.id}/virtualMachines/{number}")
+        if row is not None:
+            row.properties["provisioningState"] = "Deleting"
+            rows.append(row)
+    if rows:
+        core.store.put(*rows)
+
+
+def _check_kind(properties: Json, given: Json) -> None:
+    if properties.get("orchestrationMode", "Uniform") != "Uniform":
+        message = (
+            f"Virtual Machine Scale Sets with orchestrationMode '{properties['orchestrationMode']}' are not "
+            "supported here: "
+            "use 'Uniform'."
+        )
+        raise ArmError(400, "OperationNotAllowed", message, target="orchestrationMode")
+    if not given.get("sku"):
+        raise invalid_parameter("sku", "Required parameter 'sku' is missing (null).")
+
+
+def _check_profile(name: str, profile: Json, image: ImageFacts | None) -> Json:
+    """Check a new model's ``osProfile``, with a prefix for computer names filled in, and take its secrets out."""
+    if not profile.get("osProfile"):
+        target = "virtualMachineProfile.osProfile"
+        raise invalid_parameter(target, f"Required parameter '{target}' is missing (null).")
+    own = {"computerNamePrefix": name[:58], **profile["osProfile"]}
+    check_os_profile(own, image.os if image else "Linux", name="computerNamePrefix")
+    secrets = take_secrets(own)
+    decode(secrets.get("customData", ""))
+    profile["osProfile"] = own
+    return {key: value for key, value in secrets.items() if key == "customData"}
+
+
+def _without_secrets(asked: Json) -> tuple[Json, Json]:
+    """A copy of a request without the secrets of its osProfile, and what of them is kept."""
+    profile = ((asked.get("properties") or {}).get("virtualMachineProfile") or {}).get("osProfile")
+    if not profile:
+        return asked, {}
+    own = dict(profile)
+    secrets = take_secrets(own)
+    decode(secrets.get("customData") or "")
+    whole = {**asked["properties"]["virtualMachineProfile"], "osProfile": own}
+    clean = {**asked, "properties": {**asked["properties"], "virtualMachineProfile": whole}}
+    return clean, {key: value for key, value in secrets.items() if key == "customData" and value is not None}
+
+
+def _shared(body: Json, secrets: Json, image: ImageFacts | None) -> dict[str, Any]:
+    """What all machines of a model are made from."""
+    profile = body["properties"]["virtualMachineProfile"]
+    own = profile.get("osProfile") or {}
+    return {
+        "user": own.get("adminUsername", "azureuser"),
+        "keys": list(ssh_keys(own)),
+        "custom_data": secrets.get("customData", ""),
+        "image": image.image_id if image else "",
+        "generation": image.generation if image else "V1",
+        "os_name": image.os_name if image else "",
+        "os_version": image.os_version if image else "",
+        "exact_version": image.exact_version if image else "",
+    }

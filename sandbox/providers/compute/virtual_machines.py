@@ -1,0 +1,355 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Microsoft.Compute/virtualMachines: writing and reading. Power and the works are in ``vm_actions``."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sandbox.arm import ids
+from sandbox.arm.core import Core
+from sandbox.arm.errors import ArmError, invalid_parameter
+from sandbox.arm.messages import Answer, Request
+from sandbox.arm.operations import COMPUTE
+from sandbox.arm.paging import paged
+from sandbox.arm.store import Resource
+
+from . import identities, views, vm_shape
+from .disks import attached_disk
+from .limits import VM, Limits, require_size
+from .machines import Machines, decode
+from .shapes import ImageFacts, Json, check_os_disk, check_os_profile, required, ssh_keys, take_secrets, tidy
+from .sizes import Size, normal_location
+from .sizes import find as find_size
+from .sources import check_fit, image_facts
+
+PAGE = 250
+
+
+class VirtualMachines:
+    """Handlers of PUT, PATCH, GET and lists."""
+
+    def __init__(self, core: Core, limits: Limits, machines: Machines) -> None:
+        self._core, self._limits, self._machines = core, limits, machines
+
+    def register(self) -> None:
+        router = self._core.router
+        router.resource(VM, get=self.get, put=self.put, patch=self.patch, list=self.list_, list_all=self.list_)
+        router.action(VM, "instanceView", self.instance_view, method="GET")
+        router.action(VM, "vmSizes", self.resize_options, method="GET")
+        router.add(
+            "GET",
+            "/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/virtualMachines",
+            self.list_,
+            type=VM,
+        )
+
+    # reading
+
+    def get(self, request: Request) -> Answer:
+        vm = self._core.require(request.id)
+        body = self._render(vm, request.query.get("$expand", ""))
+        return Answer(200, body, {"ETag": body["etag"]})
+
+    def _render(self, vm: Resource, expand: str) -> Json:
+        body = vm_shape.shown(vm.body, vm.internal)
+        wanted = {word.strip().lower() for word in expand.split(",")}
+        if "instanceview" in wanted:
+            body = {**body, "properties": {**body["properties"], "instanceView": self._view(vm)}}
+        if "userdata" in wanted and vm.internal.get("user_data"):
+            body = {**body, "properties": {**body["properties"], "userData": vm.internal["user_data"]}}
+        return body
+
+    @staticmethod
+    def _view(vm: Resource) -> Json:
+        return views.machine(vm.body, vm.internal, created=vm.created, changed=vm.internal.get("since", vm.changed))
+
+    def instance_view(self, request: Request) -> Answer:
+        return Answer(200, self._view(self._core.require(request.id)))
+
+    def resize_options(self, request: Request) -> Answer:
+        from . import sizes
+
+        return Answer(200, {"value": sizes.vm_sizes(self._core.require(request.id).body["location"])})
+
+    def list_(self, request: Request) -> Answer:
+        """VMs of a group, of a subscription, or of a location. ``statusOnly=true`` tells the instance views."""
+        if request.group:
+            self._core.require_group(request.subscription, request.group)
+        expand = request.query.get("$expand", "")
+        if request.query.get("statusonly", "").lower() == "true":
+            expand = "instanceView"
+        place = normal_location(request.params.get("location", ""))
+
+        def fetch(offset: int, limit: int) -> list[Json]:
+            found = self._core.store.list(
+                VM,
+                subscription=request.subscription,
+                group=request.group or None,
+                offset=0 if place else offset,
+                limit=-1 if place else limit,
+            )
+            if place:
+                found = [vm for vm in found if vm.body["location"] == place][offset : offset + limit]
+            return [self._render(vm, expand) for vm in found]
+
+        return paged(request, fetch, PAGE)
+
+    # writing
+
+    def put(self, request: Request) -> Answer:
+        body = tidy(request.body)
+        with self._core.store.transaction():
+            known = self._core.store.get(request.id)
+            check_match(request, known)
+            if known is None:
+                return self._create(request, body)
+            return self._update(request, known, body, replace=True)
+
+    def patch(self, request: Request) -> Answer:
+        with self._core.store.transaction():
+            known = self._core.require(request.id)
+            check_match(request, known)
+            return self._update(request, known, request.body, replace=False)
+
+    def _create(self, request: Request, given: Json) -> Answer:
+        rid, properties = request.id, given.setdefault("properties", {})
+        location = normal_location(required(given, "location"))
+        zones = given.get("zones") or []
+        spot = properties.get("priority") in ("Spot", "Low")
+        size = require_size(required(given, "properties.hardwareProfile.vmSize"), location, zones, spot=spot)
+        image = image_facts(self._core, properties.get("storageProfile") or {}, location)
+        check_fit(size, image)
+        secrets = take_secrets(properties["osProfile"]) if properties.get("osProfile") else {}
+        user_data = properties.pop("userData", "")
+        self._check_profile(rid.name, properties, secrets, image)
+        body = vm_shape.new_body(rid, given, location, size, image, time.time())
+        check_os_disk(body["properties"]["storageProfile"]["osDisk"], image)
+        identities.set_on(body, identities.merged(self._core, str(rid), None, given.get("identity"), replace=True))
+        nics = self._check_nics(str(rid), body, size)
+        self._limits.check(request.subscription, location, size, 1, spot=spot, machines=1)
+        vm = Resource(str(rid), body, _internal(image, secrets, user_data))
+        vm.internal["machine"] = self._machine(vm, size, nics, secrets, image)
+        self._core.store.put(vm)
+        self._machines.remember([vm])
+        self._attach_disks(vm, image)
+        for nic_id, primary in nics:
+            self._core.service("network").attach(nic_id, str(rid), primary)
+        shown = vm_shape.accepted(body, given)
+        return self._core.operations.begin(
+            request, "compute.vm.create", rid, style=COMPUTE, status=201, body=shown, headers="aao",
+            location=location, latency=75,
+        )  # fmt: skip
+
+    @staticmethod
+    def _check_profile(name: str, properties: Json, secrets: Json, image: ImageFacts | None) -> None:
+        profile = {"computerName": name, **(properties.get("osProfile") or {}), **secrets}
+        if properties.get("osProfile"):
+            check_os_profile(profile, image.os if image else "Linux")
+        elif image is not None:
+            raise invalid_parameter("osProfile", "Required parameter 'osProfile' is missing (null).")
+        decode(secrets.get("customData", ""))
+
+    def _check_nics(self, vm_id: str, body: Json, size: Size) -> list[tuple[str, bool]]:
+        """The network interfaces, which must exist and be in the region; one of them is primary."""
+        nics = vm_shape.nic_ids(body)
+        if not nics:
+            target = "networkInterfaces"
+            raise invalid_parameter(target, f"Required parameter '{target}' is missing (null).")
+        if sum(primary for _, primary in nics) != 1:
+            message = "Virtual machine must have one network interface set as the primary."
+            raise ArmError(400, "VirtualMachineMustHaveOneNetworkInterfaceAsPrimary", message, details=[])
+        if len(nics) > size.max_nics:
+            message = (
+                f"The number of network interfaces for virtual machine {ids.parse(vm_id).name} exceeds the maximum "
+                "allowed "
+                f"for the virtual machine size {size.name}. The number of network interfaces is {len(nics)} and the "
+                "maximum "
+                f"allowed is {size.max_nics}."
+            )
+            code = "NumberOfNetworkInterfacesExceedsMaximumAllowedForVirtualMachineSize"
+            raise ArmError(400, code, message, details=[])
+        for nic_id, _ in nics:
+            nic = self._core.store.get(nic_id)
+            if nic is None or nic.body.get("location") != body["location"]:
+                message = (
+                    f"Resource {nic_id} referenced by resource {vm_id} was not found. Please make sure that the "
+                    "referenced "
+                    "resource exists, and that both resources are in the same region."
+                )
+                raise ArmError(400, "InvalidResourceReference", message, details=[])
+        return nics
+
+    def _machine(
+        self, vm: Resource, size: Size, nics: list[tuple[str, bool]], secrets: Json, image: ImageFacts | None
+    ) -> Json:
+        network = self._core.service("network")
+        primary = next(nic_id for nic_id, is_primary in nics if is_primary)
+        vnet, subnet, address = network.address_of(primary)
+        profile = vm.properties.get("osProfile") or {}
+        return {
+            "vnet": vnet,
+            "subnet": subnet,
+            "address": address,
+            "mac": network.mac(address),
+            "computer_name": profile.get("computerName", vm.rid.name),
+            "user": profile.get("adminUsername", "azureuser"),
+            "keys": list(ssh_keys(profile)),
+            "custom_data": secrets.get("customData", ""),
+            "image": image.image_id if image else "",
+            "size": size.name,
+        }
+
+    def _attach_disks(self, vm: Resource, image: ImageFacts | None) -> None:
+        """Make the disks that come with the machine; take those that it attaches."""
+        storage = vm.properties["storageProfile"]
+        disk = storage["osDisk"]
+        store = self._core.store
+        if image is not None and "managedDisk" in disk:
+            store.put(
+                attached_disk(
+                    vm.body,
+                    disk["name"],
+                    disk["managedDisk"]["storageAccountType"],
+                    int(disk.get("diskSizeGB", image.gib)),
+                    os=image.os,
+                    generation=image.generation,
+                    image=storage.get("imageReference"),
+                )
+            )
+        for entry in storage["dataDisks"]:
+            self._attach_data_disk(vm, entry)
+
+    def _attach_data_disk(self, vm: Resource, entry: Json) -> None:
+        store, disk_id = self._core.store, entry["managedDisk"]["id"]
+        known = store.get(disk_id)
+        if entry.get("toBeDetached"):
+            if known is not None and "managedBy" in known.body:
+                del known.body["managedBy"]
+                known.properties["diskState"] = "Unattached"
+                store.put(known)
+            return
+        if known is None and entry["createOption"] == "Attach":
+            message = f"Disk {entry['name']} was not found."
+            raise ArmError(404, "NotFound", message, target="dataDisk.managedDisk.id")
+        if known is None:
+            sku = entry["managedDisk"]["storageAccountType"]
+            store.put(attached_disk(vm.body, entry["name"], sku, int(entry.get("diskSizeGB", 32))))
+            return
+        owner = known.body.get("managedBy", vm.id)
+        if ids.key(owner) != ids.key(vm.id):
+            message = f"Disk {known.id} already belongs to VM {owner}."
+            raise ArmError(409, "AttachDiskWhileBeingDetached", message, target="dataDisk")
+        entry["managedDisk"]["storageAccountType"] = known.body["sku"]["name"]
+        entry["diskSizeGB"] = known.properties["diskSizeGB"]
+        known.body["managedBy"], known.properties["diskState"] = vm.id, "Attached"
+        store.put(known)
+
+    def _update(self, request: Request, known: Resource, asked: Json, *, replace: bool) -> Answer:
+        rid, wanted = known.rid, asked.get("properties") or {}
+        asked = {**asked, "properties": dict(wanted)}
+        if wanted.get("osProfile"):
+            asked["properties"]["osProfile"] = profile = dict(wanted["osProfile"])
+            vm_shape.check_unchanged(known.body, asked, take_secrets(profile), known.internal["secrets"])
+        else:
+            vm_shape.check_unchanged(known.body, asked, {}, {})
+        if replace and "location" in asked and normal_location(asked["location"]) != known.body["location"]:
+            raise _location_change(rid, known.body["location"])
+        if "userData" in asked["properties"]:
+            known.internal["user_data"] = asked["properties"].pop("userData") or ""
+        size, old = self._new_size(request, known, asked)
+        body = vm_shape.updated(rid, known.body, asked, size)
+        if replace:
+            body["tags"] = asked.get("tags") or {}
+        shown_identity = identities.merged(
+            self._core, str(rid), known.body.get("identity"), asked.get("identity"), replace=replace
+        )
+        identities.set_on(body, shown_identity)
+        same = vm_shape.nothing_but_tags(known.body, body)
+        number = int(known.body["etag"].strip('"')) + 1
+        self._change_nics(known, body, size)
+        known.body = {**body, "etag": f'"{number}"'}
+        for entry in body["properties"]["storageProfile"]["dataDisks"]:
+            self._attach_data_disk(known, entry)
+        known.internal["machine"]["size"] = size.name
+        shown = {**known.body, "properties": {**known.properties, "provisioningState": "Updating"}}
+        shown = vm_shape.accepted(vm_shape.shown(shown, known.internal), asked)
+        if same:
+            self._core.store.put(known)
+            return Answer(200, shown, {"ETag": known.body["etag"]})
+        known.properties["provisioningState"] = "Updating"
+        self._core.store.put(known)
+        answer = self._core.operations.begin(
+            request, "compute.vm.update", rid, style=COMPUTE, status=200, body=shown, headers="aao",
+            location=known.body["location"], latency=20,
+            args={"restart": size.name != old and known.internal.get("power") == "running"},
+        )  # fmt: skip
+        answer.headers["ETag"] = known.body["etag"]
+        return answer
+
+    def _new_size(self, request: Request, known: Resource, asked: Json) -> tuple[Size, str]:
+        old = known.properties["hardwareProfile"]["vmSize"]
+        name = (asked["properties"].get("hardwareProfile") or {}).get("vmSize") or old
+        location, spot = known.body["location"], known.properties.get("priority") in ("Spot", "Low")
+        if name.lower() == old.lower():
+            found = find_size(old)
+            return (found or require_size(old, location)), old
+        size = require_size(name, location, known.body.get("zones") or (), spot=spot)
+        self._limits.check(request.subscription, location, size, 1, spot=spot, machines=0)
+        return size, old
+
+    def _change_nics(self, known: Resource, body: Json, size: Size) -> None:
+        before, after = vm_shape.nic_ids(known.body), vm_shape.nic_ids(body)
+        if {ids.key(nic) for nic, _ in before} == {ids.key(nic) for nic, _ in after}:
+            return
+        if known.internal.get("power") == "running":
+            code = "AddingOrDeletingNetworkInterfacesOnARunningVirtualMachineNotSupported"
+            message = (
+                "Secondary network interfaces cannot be added or deleted from a running virtual machine "
+                f"{known.id}. The virtual machine must be deallocated."
+            )
+            raise ArmError(409, code, message, details=[])
+        nics = self._check_nics(known.id, body, size)
+        network = self._core.service("network")
+        kept = {ids.key(nic) for nic, _ in nics}
+        for nic_id, _ in before:
+            if ids.key(nic_id) not in kept:
+                network.detach(nic_id)
+        for nic_id, primary in nics:
+            network.attach(nic_id, known.id, primary)
+        primary_id = next(nic_id for nic_id, primary in nics if primary)
+        vnet, subnet, address = network.address_of(primary_id)
+        known.internal["machine"].update(vnet=vnet, subnet=subnet, address=address, mac=network.mac(address))
+        self._machines.forget([known.id])
+        self._machines.remember([known])
+
+
+def _internal(image: ImageFacts | None, secrets: Json, user_data: str) -> dict[str, Any]:
+    return {
+        "power": "",
+        "generation": image.generation if image else "V1",
+        "os_name": image.os_name if image else "",
+        "os_version": image.os_version if image else "",
+        "architecture": image.architecture if image else "x64",
+        "secrets": {"customData": secrets["customData"]} if secrets.get("customData") else {},
+        "user_data": user_data,
+    }
+
+
+def check_match(request: Request, known: Resource | None) -> None:
+    """``If-Match`` and ``If-None-Match: *``: 412 PreconditionFailed if they do not hold."""
+    match, none = request.headers.get("if-match", ""), request.headers.get("if-none-match", "")
+    etag = known.body.get("etag") if known is not None else None
+    if (match and match != "*" and match != etag) or (match and known is None) or (none == "*" and known is not None):
+        message = f"The condition '{match or none}' in the If-Match or If-None-Match header was not satisfied."
+        raise ArmError(412, "PreconditionFailed", message)
+
+
+def _location_change(rid: ids.ResourceId, location: str) -> ArmError:
+    message = (
+        f"The resource '{rid.name}' already exists in location '{location}' in resource group '{rid.group}'. A "
+        "resource with "
+        "the same name cannot be created in another location. Please select a new resource name."
+    )
+    return ArmError(409, "InvalidResourceLocation", message)

@@ -1,0 +1,228 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Virtual machines: from a request body to what is stored and answered. Pure."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from sandbox.arm.core import new_guid
+from sandbox.arm.errors import ArmError
+from sandbox.arm.ids import ResourceId
+from sandbox.arm.operations import stamp
+
+from .shapes import ImageFacts, Json, data_disk, hex32, merge, os_disk, os_profile, spot_profile
+from .sizes import Size
+
+VM = "Microsoft.Compute/virtualMachines"
+_SHOWN_BY_REQUEST = (
+    "availabilitySet",
+    "proximityPlacementGroup",
+    "additionalCapabilities",
+    "securityProfile",
+    "diagnosticsProfile",
+    "licenseType",
+    "host",
+    "hostGroup",
+    "scheduledEventsProfile",
+    "scheduledEventsPolicy",
+    "capacityReservation",
+    "applicationProfile",
+    "virtualMachineScaleSet",
+    "platformFaultDomain",
+    "extensionsTimeBudget",
+)
+
+
+def storage_type(size: Size) -> str:
+    """The kind of disk that a machine of this size gets unless it asks for another."""
+    return "Premium_LRS" if size.premium else "Standard_LRS"
+
+
+def new_body(rid: ResourceId, given: Json, location: str, size: Size, image: ImageFacts | None, now: float) -> Json:
+    """The body of a new virtual machine, with the disks that it will have. ``given`` has no secrets in it."""
+    asked = given.get("properties", {})
+    storage = asked.get("storageProfile", {})
+    group = rid.group_id
+    reference = dict(storage.get("imageReference") or {})
+    if image is not None and image.exact_version:
+        reference["exactVersion"] = image.exact_version
+    disk = os_disk(storage.get("osDisk") or {}, image, storage_type=storage_type(size), scale_set=False)
+    disk.setdefault("name", f"{rid.name}_OsDisk_1_{hex32()}")
+    if "managedDisk" in disk:
+        disk["managedDisk"].setdefault("id", f"{group}/providers/Microsoft.Compute/disks/{disk['name']}")
+    disks = [
+        data_disk(entry, storage_type=storage_type(size), scale_set=False) for entry in storage.get("dataDisks", [])
+    ]
+    name_data_disks(rid, disks)
+    profile = {"computerName": rid.name, **(asked.get("osProfile") or {})}
+    properties: Json = {
+        "hardwareProfile": {**asked.get("hardwareProfile", {}), "vmSize": size.name},
+        "provisioningState": "Creating",
+        "vmId": new_guid(),
+        **{key: asked[key] for key in _SHOWN_BY_REQUEST if key in asked},
+        "storageProfile": {
+            **({"imageReference": reference} if reference else {}),
+            "osDisk": disk,
+            "dataDisks": disks,
+            **({"diskControllerType": storage["diskControllerType"]} if "diskControllerType" in storage else {}),
+        },
+        **({"osProfile": os_profile(profile, disk["osType"], scale_set=False)} if asked.get("osProfile") else {}),
+        "networkProfile": asked.get("networkProfile", {}),
+        **spot_profile(asked),
+        "timeCreated": stamp(now),
+    }
+    return {
+        "name": rid.name,
+        "id": str(rid),
+        "type": VM,
+        "location": location,
+        "tags": given.get("tags") or {},
+        **{key: given[key] for key in ("zones", "plan", "extendedLocation") if given.get(key)},
+        "properties": properties,
+        "etag": '"1"',
+    }
+
+
+def name_data_disks(rid: ResourceId, disks: list[Json]) -> None:
+    """Give data disks names and ids where they have none yet."""
+    for number, disk in enumerate(disks, start=2):
+        managed = disk["managedDisk"]
+        if "id" in managed:
+            disk.setdefault("name", managed["id"].rsplit("/", 1)[1])
+        disk.setdefault("name", f"{rid.name}_disk{number}_{hex32()}")
+        managed.setdefault("id", f"{rid.group_id}/providers/Microsoft.Compute/disks/{disk['name']}")
+
+
+def accepted(body: Json, asked: Json) -> Json:
+    """What the answer to a PUT shows: disks that are only just asked for have no id, and only names that were given."""
+    shown = copy.deepcopy(body)
+    storage, wanted = shown["properties"]["storageProfile"], asked.get("properties", {}).get("storageProfile", {})
+    by_lun = {disk.get("lun", 0): disk for disk in wanted.get("dataDisks", [])}
+    pairs = [(storage["osDisk"], wanted.get("osDisk") or {})]
+    pairs += [(disk, by_lun.get(disk["lun"], disk)) for disk in storage["dataDisks"]]
+    for disk, request in pairs:
+        if disk.get("createOption") == "Attach" or "managedDisk" not in disk:
+            continue
+        if "id" not in (request.get("managedDisk") or {}):
+            disk["managedDisk"].pop("id", None)
+        if "name" not in request:
+            disk.pop("name", None)
+    return shown
+
+
+def not_allowed(target: str) -> ArmError:
+    return ArmError(409, "PropertyChangeNotAllowed", f"Changing property '{target}' is not allowed.", target=target)
+
+
+def _same(asked: Any, known: Any) -> bool:
+    """Whether a request asks for nothing new: what it leaves out stays, ids and names in any case."""
+    if isinstance(asked, dict) and isinstance(known, dict):
+        return all(_same(value, known.get(key)) for key, value in asked.items())
+    if isinstance(asked, list) and isinstance(known, list):
+        return len(asked) == len(known) and all(_same(a, b) for a, b in zip(asked, known, strict=True))
+    if isinstance(asked, str) and isinstance(known, str):
+        return asked.strip().casefold() == known.strip().casefold()
+    return bool(asked == known)
+
+
+def check_unchanged(known: Json, asked: Json, secrets: Json, kept: Json) -> None:
+    """409 PropertyChangeNotAllowed, as Azure does, for what only a new machine can have.
+
+    ``secrets`` are the ones of the request, ``kept`` those that the machine was made with.
+    """
+    have, want = known["properties"], asked.get("properties", {})
+    profile = dict(want.get("osProfile") or {})
+    shown = have.get("osProfile", {})
+    if secrets.get("customData", kept.get("customData", "")) != kept.get("customData", ""):
+        raise not_allowed("osProfile.customData")
+    for key in ("computerName", "adminUsername"):
+        if key in profile and not _same(profile[key], shown.get(key)):
+            raise not_allowed(f"osProfile.{key}")
+    keys = ((profile.get("linuxConfiguration") or {}).get("ssh") or {}).get("publicKeys")
+    if keys is not None and not _same(keys, shown.get("linuxConfiguration", {}).get("ssh", {}).get("publicKeys", [])):
+        raise not_allowed("linuxConfiguration.ssh.publicKeys")
+    storage = want.get("storageProfile") or {}
+    disk, own = storage.get("osDisk") or {}, have["storageProfile"]["osDisk"]
+    for key in ("name", "osType", "createOption"):
+        if key in disk and not _same(disk[key], own.get(key)):
+            raise not_allowed(f"osDisk.{key}")
+    reference = {key: value for key, value in (storage.get("imageReference") or {}).items() if key != "exactVersion"}
+    if reference and not _same(reference, have["storageProfile"].get("imageReference")):
+        raise not_allowed("imageReference")
+    if asked.get("zones") is not None and asked["zones"] != known.get("zones", []):
+        raise not_allowed("zones")
+    if "priority" in want and want["priority"] != have.get("priority", "Regular"):
+        raise not_allowed("priority")
+
+
+def updated(rid: ResourceId, known: Json, asked: Json, size: Size) -> Json:
+    """The body after an update. A detached data disk is still shown, with ``toBeDetached``."""
+    body = copy.deepcopy(known)
+    for key in ("tags", "plan"):
+        if key in asked:
+            body[key] = asked[key] or {}
+    want, have = asked.get("properties", {}), body["properties"]
+    for key in _SHOWN_BY_REQUEST:
+        if key in want:
+            have[key] = merge(have.get(key, {}), want[key])
+    for key in ("evictionPolicy", "billingProfile"):
+        if key in want:
+            have[key] = want[key]
+    have["hardwareProfile"] = merge(have["hardwareProfile"], want.get("hardwareProfile") or {})
+    have["hardwareProfile"]["vmSize"] = size.name
+    if want.get("networkProfile"):
+        have["networkProfile"] = want["networkProfile"]
+    if want.get("osProfile"):
+        have["osProfile"] = merge(have.get("osProfile", {}), want["osProfile"])
+    storage = want.get("storageProfile") or {}
+    disk = have["storageProfile"]["osDisk"]
+    for key in ("caching", "diskSizeGB", "deleteOption", "writeAcceleratorEnabled"):
+        if (storage.get("osDisk") or {}).get(key) is not None:
+            disk[key] = storage["osDisk"][key]
+    if "dataDisks" in storage:
+        have["storageProfile"]["dataDisks"] = _data_disks(rid, have["storageProfile"]["dataDisks"], storage, size)
+    return body
+
+
+def _data_disks(rid: ResourceId, known: list[Json], storage: Json, size: Size) -> list[Json]:
+    disks = []
+    for entry in storage["dataDisks"] or []:
+        disk = data_disk(entry, storage_type=storage_type(size), scale_set=False)
+        own = next((item for item in known if item["lun"] == disk["lun"] and not item.get("toBeDetached")), None)
+        if own is not None and entry.get("createOption") != "Attach":
+            disk = merge(own, {key: value for key, value in entry.items() if value not in ({}, None)})
+        disks.append(disk)
+    name_data_disks(rid, disks)
+    kept = {disk["managedDisk"].get("id", "").lower() for disk in disks}
+    gone = [{**disk, "toBeDetached": True} for disk in known if disk["managedDisk"].get("id", "").lower() not in kept]
+    return [*gone, *disks]
+
+
+def nothing_but_tags(before: Json, after: Json) -> bool:
+    """Whether two bodies differ in tags at most: then Azure answers at once."""
+    ignored = ("tags", "etag")
+    return {key: value for key, value in before.items() if key not in ignored} == {
+        key: value for key, value in after.items() if key not in ignored
+    }
+
+
+def shown(body: Json, internal: Json) -> Json:
+    """What a GET answers: a deallocated machine does not tell its OS disk's size and kind."""
+    if internal.get("power") != "deallocated":
+        return body
+    copied = copy.deepcopy(body)
+    disk = copied["properties"]["storageProfile"]["osDisk"]
+    disk.pop("diskSizeGB", None)
+    disk.get("managedDisk", {}).pop("storageAccountType", None)
+    return copied
+
+
+def nic_ids(body: Json) -> list[tuple[str, bool]]:
+    """The network interfaces with whether each is the primary one; the only one is."""
+    entries = body["properties"].get("networkProfile", {}).get("networkInterfaces") or []
+    marked = [(entry["id"], bool((entry.get("properties") or {}).get("primary"))) for entry in entries if "id" in entry]
+    if marked and not any(primary for _, primary in marked):
+        marked[0] = (marked[0][0], True)
+    return marked

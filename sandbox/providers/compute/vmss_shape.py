@@ -1,0 +1,421 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Uniform scale sets: the model with what Azure fills in, and instances made from it. Pure."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.arm.core import new_guid
+from sandbox.arm.errors import ArmError, invalid_parameter
+from sandbox.arm.ids import ResourceId
+from sandbox.arm.operations import stamp
+
+from .shapes import ImageFacts, Json, base36, data_disk, hex32, merge, os_disk, os_profile, spot_profile
+from .sizes import Size
+from .vm_shape import not_allowed, storage_type
+
+VMSS = "Microsoft.Compute/virtualMachineScaleSets"
+INSTANCE = "Microsoft.Compute/virtualMachineScaleSets/virtualMachines"
+ONE_GROUP = 100
+LARGE = 1000
+_OPTIONAL = (
+    "automaticRepairsPolicy",
+    "scaleInPolicy",
+    "proximityPlacementGroup",
+    "hostGroup",
+    "additionalCapabilities",
+    "priorityMixPolicy",
+    "resiliencyPolicy",
+    "zonalPlatformFaultDomainAlignMode",
+    "skuProfile",
+)
+_PROFILE_OPTIONAL = (
+    "securityProfile",
+    "diagnosticsProfile",
+    "licenseType",
+    "scheduledEventsProfile",
+    "capacityReservation",
+    "applicationProfile",
+    "hardwareProfile",
+    "extensionProfile",
+)
+
+
+def _network_interface(given: Json) -> Json:
+    asked = given.get("properties") or {}
+    addresses = [
+        {
+            "name": entry.get("name", "ipconfig"),
+            "properties": {"privateIPAddressVersion": "IPv4", **(entry.get("properties") or {})},
+        }
+        for entry in asked.get("ipConfigurations") or []
+    ]
+    return {
+        "name": given.get("name", "nic"),
+        "properties": {
+            "primary": asked.get("primary", False),
+            "enableAcceleratedNetworking": asked.get("enableAcceleratedNetworking", False),
+            "disableTcpStateTracking": asked.get("disableTcpStateTracking", False),
+            **{key: value for key, value in asked.items() if key not in ("ipConfigurations", "dnsSettings")},
+            "dnsSettings": {"dnsServers": [], **(asked.get("dnsSettings") or {})},
+            "enableIPForwarding": asked.get("enableIPForwarding", False),
+            "ipConfigurations": addresses,
+        },
+    }
+
+
+def network_interfaces(profile: Json) -> list[Json]:
+    """The interface configurations of a ``virtualMachineProfile``, with their defaults; the only one is primary.
+
+    Raises 400 if there is none, or not exactly one primary, or one without a subnet.
+    """
+    target = "virtualMachineProfile.networkProfile.networkInterfaceConfigurations"
+    given = (profile.get("networkProfile") or {}).get("networkInterfaceConfigurations") or []
+    if not given:
+        raise invalid_parameter(target, f"Required parameter '{target}' is missing (null).")
+    configured = [_network_interface(entry) for entry in given]
+    if len(configured) == 1:
+        configured[0]["properties"]["primary"] = True
+    if sum(bool(entry["properties"]["primary"]) for entry in configured) != 1:
+        message = "Virtual machine must have one network interface set as the primary."
+        raise ArmError(400, "VirtualMachineMustHaveOneNetworkInterfaceAsPrimary", message, details=[])
+    for entry in configured:
+        for address in entry["properties"]["ipConfigurations"] or [{}]:
+            if not ((address.get("properties") or {}).get("subnet") or {}).get("id"):
+                name = f"{target}.ipConfigurations.subnet.id"
+                raise invalid_parameter(name, f"Required parameter '{name}' is missing (null).")
+    return configured
+
+
+def model(asked: Json, size: Size, image: ImageFacts | None, now: float) -> Json:
+    """A ``virtualMachineProfile`` with its defaults. ``asked`` has no secrets in it."""
+    storage = asked.get("storageProfile") or {}
+    disk = os_disk(storage.get("osDisk") or {}, image, storage_type=storage_type(size), scale_set=True)
+    disks = [
+        data_disk(entry, storage_type=storage_type(size), scale_set=True) for entry in storage.get("dataDisks") or []
+    ]
+    shown: Json = {
+        "storageProfile": {
+            "osDisk": disk,
+            **({"imageReference": storage["imageReference"]} if storage.get("imageReference") else {}),
+            **({"dataDisks": disks} if disks else {}),
+            **({"diskControllerType": storage["diskControllerType"]} if "diskControllerType" in storage else {}),
+        },
+        "networkProfile": {
+            **(asked.get("networkProfile") or {}),
+            "networkInterfaceConfigurations": network_interfaces(asked),
+        },
+        **{key: asked[key] for key in _PROFILE_OPTIONAL if key in asked},
+        **spot_profile(asked),
+        "timeCreated": asked.get("timeCreated") or stamp(now),
+    }
+    if asked.get("osProfile"):
+        shown["osProfile"] = os_profile(asked["osProfile"], disk["osType"], scale_set=True)
+    return shown
+
+
+def new_body(rid: ResourceId, given: Json, location: str, size: Size, image: ImageFacts | None, now: float) -> Json:
+    """The body of a new Uniform scale set. ``given`` has no secrets in it."""
+    asked, zones = given.get("properties", {}), given.get("zones") or []
+    sku = given.get("sku") or {}
+    single = asked.get("singlePlacementGroup")
+    domains = asked.get("platformFaultDomainCount") or (5 if single is not False and not zones else 1)
+    properties: Json = {
+        "singlePlacementGroup": (not zones) if single is None else single,
+        "orchestrationMode": "Uniform",
+        "upgradePolicy": upgrade_policy(asked.get("upgradePolicy")),
+        "virtualMachineProfile": model(asked.get("virtualMachineProfile") or {}, size, image, now),
+        "provisioningState": "Creating",
+        "overprovision": asked.get("overprovision", True),
+        "doNotRunExtensionsOnOverprovisionedVMs": asked.get("doNotRunExtensionsOnOverprovisionedVMs", False),
+        "uniqueId": new_guid(),
+        "platformFaultDomainCount": domains,
+        **({"zoneBalance": asked.get("zoneBalance", False)} if zones else {}),
+        **{key: asked[key] for key in _OPTIONAL if key in asked},
+        "timeCreated": stamp(now),
+    }
+    if asked.get("spotRestorePolicy"):
+        properties["spotRestorePolicy"] = {"enabled": False, "restoreTimeout": "PT1H", **asked["spotRestorePolicy"]}
+    return {
+        "name": rid.name,
+        "id": str(rid),
+        "type": VMSS,
+        "location": location,
+        "tags": given.get("tags") or {},
+        **{key: given[key] for key in ("zones", "plan") if given.get(key)},
+        "sku": {"name": size.name, "tier": sku.get("tier") or "Standard", "capacity": int(sku.get("capacity") or 0)},
+        "properties": properties,
+        "etag": '"1"',
+    }
+
+
+def upgrade_policy(given: Json | None) -> Json:
+    """400 if there is none: a Uniform scale set must say how it is upgraded."""
+    if not (given or {}).get("mode"):
+        raise invalid_parameter("upgradePolicy", "Required parameter 'upgradePolicy' is missing (null).")
+    policy = copy.deepcopy(given or {})
+    if "rollingUpgradePolicy" in policy or policy["mode"] == "Rolling":
+        policy["rollingUpgradePolicy"] = {
+            "maxBatchInstancePercent": 20,
+            "maxUnhealthyInstancePercent": 20,
+            "maxUnhealthyUpgradedInstancePercent": 20,
+            "pauseTimeBetweenBatches": "PT0S",
+            **(policy.get("rollingUpgradePolicy") or {}),
+        }
+    return policy
+
+
+def updated(known: Json, asked: Json, size: Size, image: ImageFacts | None) -> Json:
+    """The body after a PUT or PATCH of an existing scale set; both merge, except lists and tags.
+
+    Raises 409 PropertyChangeNotAllowed for what only a new scale set can have.
+    """
+    have, want = known["properties"], asked.get("properties") or {}
+    profile = want.get("virtualMachineProfile") or {}
+    names = (profile.get("osProfile") or {}, have["virtualMachineProfile"].get("osProfile") or {})
+    for key in ("computerNamePrefix", "adminUsername"):
+        if key in names[0] and names[0][key] != names[1].get(key):
+            raise not_allowed(f"osProfile.{key}")
+    for key in ("orchestrationMode", "platformFaultDomainCount"):
+        if key in want and want[key] != have.get(key):
+            raise not_allowed(key)
+    if profile.get("priority") and profile["priority"] != have["virtualMachineProfile"].get("priority", "Regular"):
+        raise not_allowed("virtualMachineProfile.priority")
+    if "zones" in asked and asked["zones"] and list(asked["zones"]) != list(known.get("zones", [])):
+        raise not_allowed("zones")
+    if want.get("singlePlacementGroup") and not have["singlePlacementGroup"]:
+        message = "Changing property 'singlePlacementGroup' from false to true is not allowed."
+        raise ArmError(409, "PropertyChangeNotAllowed", message, target="singlePlacementGroup")
+    body = copy.deepcopy(known)
+    if "tags" in asked:
+        body["tags"] = asked["tags"] or {}
+    sku = asked.get("sku") or {}
+    capacity = sku.get("capacity")
+    body["sku"] = {**known["sku"], "name": size.name, "tier": sku.get("tier") or known["sku"].get("tier", "Standard")}
+    body["sku"]["capacity"] = known["sku"]["capacity"] if capacity is None else int(capacity)
+    for key in (
+        "singlePlacementGroup",
+        "overprovision",
+        "doNotRunExtensionsOnOverprovisionedVMs",
+        "zoneBalance",
+        *_OPTIONAL,
+    ):
+        if key in want:
+            body["properties"][key] = want[key]
+    for key in ("upgradePolicy", "spotRestorePolicy"):
+        if key in want:
+            body["properties"][key] = merge(have.get(key, {}), want[key])
+    if profile or size.name != known["sku"]["name"]:
+        complete = merge(have["virtualMachineProfile"], profile)
+        body["properties"]["virtualMachineProfile"] = model(complete, size, image, 0.0)
+    return body
+
+
+def same_model(one: Json, other: Json) -> bool:
+    """Whether instances made from one body are like those made from the other."""
+    return bool(
+        one["sku"]["name"] == other["sku"]["name"]
+        and one["properties"]["virtualMachineProfile"] == other["properties"]["virtualMachineProfile"]
+    )
+
+
+def capacity_limit(body: Json) -> int:
+    return ONE_GROUP if body["properties"].get("singlePlacementGroup") else LARGE
+
+
+def check_capacity(body: Json) -> None:
+    """409 if the scale set is to have more machines than it can, 400 for a negative number."""
+    capacity, limit = body["sku"]["capacity"], capacity_limit(body)
+    if capacity < 0:
+        raise invalid_parameter("sku.capacity", f"The value '{capacity}' of parameter 'sku.capacity' is out of range.")
+    if capacity > limit:
+        reason = f"as it exceeds the total limit of '{limit}' Virtual Machine instances."
+        message = f"Unable to create or update Virtual Machine Scale Set '{body['name']}' {reason}"  # noqa: S608 (no SQL)
+        raise ArmError(409, "OperationNotAllowed", message)
+
+
+def spread(zones: Sequence[str], existing: Iterable[str], count: int) -> list[str]:
+    """A zone for each of ``count`` new instances, the emptiest first; empty strings for a regional scale set."""
+    if not zones:
+        return [""] * count
+    load = Counter(dict.fromkeys(zones, 0))
+    load.update(zone for zone in existing if zone in load)
+    chosen = []
+    for _ in range(count):
+        zone = min(zones, key=lambda name: load[name])
+        load[zone] += 1
+        chosen.append(zone)
+    return chosen
+
+
+def to_remove(instances: Sequence[tuple[int, str]], count: int) -> list[int]:
+    """Which instances a smaller capacity takes away (``(number, zone)`` given): from the fullest zone the highest
+    number."""
+    by_zone: dict[str, list[int]] = {}
+    for number, zone in sorted(instances):
+        by_zone.setdefault(zone, []).append(number)
+    removed: list[int] = []
+    for _ in range(min(count, len(instances))):
+        zone = max(by_zone, key=lambda name: (len(by_zone[name]), by_zone[name][-1] if by_zone[name] else -1))
+        removed.append(by_zone[zone].pop())
+    return removed
+
+
+@dataclass(frozen=True)
+class Template:
+    """What all instances that are made together share."""
+
+    scale_set: Json
+    rid: ResourceId
+    exact_version: str
+    now: float
+
+
+def computer_name(prefix: str, number: int) -> str:
+    """``prefix`` and the number as six digits in base 36."""
+    return prefix + base36(number)
+
+
+def instance_body(template: Template, number: int, zone: str) -> Json:
+    """One new instance, as ARM shows it."""
+    scale_set, rid = template.scale_set, template.rid
+    profile = scale_set["properties"]["virtualMachineProfile"]
+    name, instance_id = f"{rid.name}_{number}", f"{rid}/virtualMachines/{number}"
+    configurations = profile["networkProfile"]["networkInterfaceConfigurations"]
+    shown_profile = {key: value for key, value in profile.get("osProfile", {}).items() if key != "computerNamePrefix"}
+    prefix = profile.get("osProfile", {}).get("computerNamePrefix", rid.name)
+    properties: Json = {
+        "latestModelApplied": True,
+        "modelDefinitionApplied": "VirtualMachineScaleSet",
+        "networkProfileConfiguration": {"networkInterfaceConfigurations": configurations},
+        "provisioningState": "Creating",
+        "hardwareProfile": {"vmSize": scale_set["sku"]["name"]},
+        "vmId": new_guid(),
+        "storageProfile": _instance_storage(template, profile["storageProfile"], number),
+        "osProfile": {"computerName": computer_name(prefix, number), **shown_profile},
+        **{
+            key: profile[key]
+            for key in (
+                "securityProfile",
+                "diagnosticsProfile",
+                "licenseType",
+                "priority",
+                "evictionPolicy",
+                "billingProfile",
+            )
+            if key in profile
+        },
+        "networkProfile": {
+            "networkInterfaces": [
+                {"id": f"{instance_id}/networkInterfaces/{entry['name']}", **_primary(entry, len(configurations))}
+                for entry in configurations
+            ]
+        },
+        "timeCreated": stamp(template.now),
+    }
+    return {
+        "name": name,
+        "id": instance_id,
+        "type": INSTANCE,
+        "location": scale_set["location"],
+        "tags": dict(scale_set.get("tags") or {}),
+        "instanceId": str(number),
+        "sku": {"name": scale_set["sku"]["name"], "tier": scale_set["sku"].get("tier", "Standard")},
+        **({"zones": [zone]} if zone else {}),
+        "properties": properties,
+        "etag": '"1"',
+    }
+
+
+def _primary(entry: Json, count: int) -> Json:
+    return {"properties": {"primary": bool(entry["properties"].get("primary"))}} if count > 1 else {}
+
+
+def _instance_storage(template: Template, storage: Json, number: int) -> Json:
+    rid = template.rid
+    head = f"{rid.name}_{rid.name}_{number}"
+    disks = f"{rid.group_id}/providers/Microsoft.Compute/disks"
+    reference = dict(storage.get("imageReference") or {})
+    if template.exact_version:
+        reference["exactVersion"] = template.exact_version
+    disk = copy.deepcopy(storage["osDisk"])
+    disk["name"] = f"{head}_OsDisk_1_{hex32()}"
+    if "managedDisk" in disk:
+        disk["managedDisk"]["id"] = f"{disks}/{disk['name']}"
+    data: list[Any] = []
+    for index, entry in enumerate(storage.get("dataDisks", []), start=2):
+        copied = copy.deepcopy(entry)
+        copied["name"] = f"{head}_disk{index}_{hex32()}"
+        copied["managedDisk"]["id"] = f"{disks}/{copied['name']}"
+        data.append(copied)
+    return {
+        **({"imageReference": reference} if reference else {}),
+        "osDisk": disk,
+        "dataDisks": data,
+        **({"diskControllerType": storage["diskControllerType"]} if "diskControllerType" in storage else {}),
+    }
+
+
+def nic_body(instance: Json, nic: Json) -> Json:
+    """A network interface of an instance, as the network provider shows it.
+
+    ``nic`` is an entry of ``internal["nics"]``: ``name``, ``guid``, ``etag``, ``mac``, ``suffix`` and ``addresses``, one
+    per ip configuration. The rest is in the instance's ``networkProfileConfiguration``.
+    """
+    nic_id = f"{instance['id']}/networkInterfaces/{nic['name']}"
+    state = "Succeeded" if instance["properties"]["provisioningState"] != "Deleting" else "Deleting"
+    configurations = instance["properties"]["networkProfileConfiguration"]["networkInterfaceConfigurations"]
+    config = next(entry["properties"] for entry in configurations if entry["name"] == nic["name"])
+    addresses = []
+    for index, (entry, address) in enumerate(zip(config["ipConfigurations"], nic["addresses"], strict=True)):
+        given = {key: value for key, value in entry["properties"].items() if key != "publicIPAddressConfiguration"}
+        addresses.append(
+            {
+                "name": entry["name"],
+                "id": f"{nic_id}/ipConfigurations/{entry['name']}",
+                "etag": nic["etag"],
+                "properties": {
+                    **given,
+                    "provisioningState": state,
+                    "privateIPAddress": address,
+                    "privateIPAllocationMethod": "Dynamic",
+                    "primary": entry["properties"].get("primary", index == 0),
+                    "privateIPAddressVersion": entry["properties"].get("privateIPAddressVersion", "IPv4"),
+                },
+            }
+        )
+    properties: Json = {
+        "provisioningState": state,
+        "resourceGuid": nic["guid"],
+        "ipConfigurations": addresses,
+        "dnsSettings": {
+            "dnsServers": config.get("dnsSettings", {}).get("dnsServers", []),
+            "appliedDnsServers": [],
+            "internalDomainNameSuffix": nic["suffix"],
+        },
+        "macAddress": nic["mac"],
+        "enableAcceleratedNetworking": config.get("enableAcceleratedNetworking", False),
+        "vnetEncryptionSupported": False,
+        "enableIPForwarding": config.get("enableIPForwarding", False),
+        "disableTcpStateTracking": config.get("disableTcpStateTracking", False),
+        **({"networkSecurityGroup": config["networkSecurityGroup"]} if config.get("networkSecurityGroup") else {}),
+        "primary": bool(config.get("primary")),
+        "virtualMachine": {"id": instance["id"]},
+        "hostedWorkloads": [],
+        "tapConfigurations": [],
+        "nicType": "Standard",
+        "allowPort25Out": False,
+        "auxiliaryMode": "None",
+        "auxiliarySku": "None",
+    }
+    return {
+        "name": nic["name"],
+        "id": nic_id,
+        "etag": nic["etag"],
+        "properties": properties,
+    }
