@@ -27,21 +27,19 @@ PORT = 2049
 CONFIGURATION = (Path("/etc/exports"), Path("/etc/exports.d"))
 FAILED = 32
 
-FLAGS = set(
-    """
+_FLAGS = """
     ro rw nosuid suid nodev dev noexec exec noatime atime nodiratime relatime norelatime strictatime sync async
     remount defaults nofail auto noauto user nouser _netdev bg fg soft softerr hard intr nointr ac noac cto nocto
     acl noacl lock nolock resvport noresvport sharecache nosharecache rdirplus nordirplus fsc nofsc migration
     nomigration tcp udp rdma posix
-    """.split()
-)
-VALUES = set(
-    """
+"""
+_VALUES = """
     rsize wsize timeo retrans retry acregmin acregmax acdirmin acdirmax actimeo vers nfsvers minorversion proto
     mountproto port mountport mountvers mounthost sec nconnect max_connect lookupcache local_lock clientaddr
     namlen addr write xprtsec trunkdiscovery
-    """.split()
-)
+"""
+FLAGS, VALUES = set(_FLAGS.split()), set(_VALUES.split())
+
 Clients = list[tuple[str, list[str]]]
 """Who may mount a path: (client, options), in the order of the file."""
 
