@@ -48,6 +48,11 @@ def diff(decided: plan.Plan) -> dict[str, str]:
     return {"before": "".join(f"{text}\n" for text in before), "after": "".join(f"{text}\n" for text in after)}
 
 
+def unmet(item: plan.Unmet) -> str:
+    """One demand that was not met, on one line, safe to print."""
+    return plain(_unmet(item), LINE_LENGTH)
+
+
 def _unmet(item: plan.Unmet) -> str:
     return f"unmet, jobs {', '.join(item.jobs)}: {item.reason}" if item.jobs else f"unmet: {item.reason}"
 
