@@ -17,8 +17,8 @@ description:
     C(scheduler_<type>), C(state_<state>) such as C(state_running)."
   - "Host variables: C(hpc_cluster), C(hpc_role), C(hpc_scheduler), C(hpc_node_array), C(hpc_vm_size), C(hpc_state),
     C(hpc_private_ip), C(hpc_public_ip), C(hpc_user), C(hpc_resource_id), C(hpc_resource_group), C(hpc_location),
-    C(hpc_zone), C(hpc_priority), C(hpc_placement_group), C(hpc_scale_set), C(hpc_instance_id), C(hpc_name), C(hpc_computer_name),
-    C(hpc_provisioning_state), C(hpc_tags)."
+    C(hpc_zone), C(hpc_priority), C(hpc_placement_group), C(hpc_scale_set), C(hpc_instance_id), C(hpc_name),
+    C(hpc_computer_name), C(hpc_provisioning_state), C(hpc_tags)."
 options:
   plugin:
     description: Marks the file as one for this plugin.
