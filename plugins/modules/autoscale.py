@@ -172,8 +172,8 @@ def main() -> None:
                 report.append(log, cluster.name, int(time.time()), rows)
             except AzureError as error:
                 module.warn(str(error))
-        for error in report.refusals(result):
-            module.warn(str(error))
+        for refused in report.refusals(result):
+            module.warn(str(refused))
         if found["changed"]:
             found["diff"] = explain.diff(report.carried_out(result, check))
         module.exit_json(**found)

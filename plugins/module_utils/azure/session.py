@@ -31,6 +31,7 @@ POLL_INTERVAL = 5.0
 # Requests at once. Azure's throttling is per time window; this only bounds threads and connections.
 CONCURRENCY = 8
 _ERROR_STATUS = 400
+_ACCEPTED = 202
 
 
 class Operation:
@@ -166,7 +167,8 @@ class Session:
         doing = doing or f"{method.lower()} {_tail(path)}"
         accepted = self._send(method, path, version, body, doing, query)
         with _Failures(doing):
-            poller = LROPoller(self._client, accepted, lambda done: self._json(done, doing), ARMPolling(POLL_INTERVAL))
+            polling = ARMPolling(POLL_INTERVAL, _polling_ways(accepted))
+            poller = LROPoller(self._client, accepted, lambda done: self._json(done, doing), polling)
         return Operation(poller, doing)
 
     def public(self, url: str, query: t.Mapping[str, str]) -> list[Json]:
@@ -259,6 +261,19 @@ def finish(operations: t.Iterable[Operation], timeout: float | None = None) -> l
     if failure is not None:
         raise failure
     return results
+
+
+def _polling_ways(accepted: t.Any) -> list[t.Any] | None:
+    """How the end of an operation may be found out; None for all the ways that ARM has.
+
+    Some synchronous answers (201 of an identity) carry a Location that is no operation, and not even a whole address.
+    """
+    from azure.core.polling.base_polling import StatusCheckPolling
+    from azure.mgmt.core.polling.arm_polling import AzureAsyncOperationPolling, BodyContentPolling
+
+    if accepted.http_response.status_code == _ACCEPTED:
+        return None
+    return [AzureAsyncOperationPolling(), BodyContentPolling(), StatusCheckPolling()]
 
 
 def _retry_policy(patience: float) -> t.Any:
