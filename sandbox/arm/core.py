@@ -36,10 +36,16 @@ class Settings:
     client: str = "00000000-0000-4000-8000-0000000000c1"
     client_object: str = "00000000-0000-4000-8000-0000000000c2"
 
-    def retry_after(self, seconds: float) -> str:
-        """A Retry-After of ``seconds`` at scale 1. Never 0: clients take that for "not given" and wait 30 seconds."""
-        scaled = max(seconds * self.time_scale, 0.1)
-        return f"{scaled:.0f}" if scaled >= 1 else f"{scaled:.2f}"
+    def retry_after(self, seconds: float) -> dict[str, str]:
+        """The header for a wait of ``seconds`` at scale 1, at most 60 s.
+
+        Below a second it is ``retry-after-ms``: typed clients read Retry-After as a whole number, and take 0 for
+        "not given", which makes them wait for 30 seconds.
+        """
+        scaled = min(seconds, 60) * self.time_scale
+        if scaled >= 1:
+            return {"Retry-After": f"{scaled:.0f}"}
+        return {"retry-after-ms": f"{max(scaled, 0.1) * 1000:.0f}"}
 
 
 class Core:

@@ -292,7 +292,7 @@ class Operations:
         if which in ("location", "both"):
             headers["Location"] = result_url or f"{status_url}&monitor=true"
         if style.retry:
-            headers["Retry-After"] = self._core.settings.retry_after(style.retry)
+            headers |= self._core.settings.retry_after(style.retry)
         return headers
 
     def _find(self, request: Request) -> tuple[Operation, Style]:
@@ -316,16 +316,16 @@ class Operations:
             body["properties"] = {"output": output}
         if operation.error is not None:
             body["error"] = operation.error.error()
-        headers = {}
+        headers: dict[str, str] = {}
         if operation.ended is None and style.poll:
-            headers["Retry-After"] = self._core.settings.retry_after(style.poll)
+            headers |= self._core.settings.retry_after(style.poll)
         return Answer(200, body, headers)
 
     def _result(self, request: Request) -> Answer:
         operation, style = self._find(request)
         if operation.ended is None:
             url = f"{request.base_url}{request.path}?" + "&".join(f"{k}={v}" for k, v in request.query.items())
-            return Answer(202, None, {"Location": url, "Retry-After": self._core.settings.retry_after(style.poll)})
+            return Answer(202, None, {"Location": url, **self._core.settings.retry_after(style.poll)})
         if operation.error is not None:
             raise operation.error
         output = operation.record.get("output")
