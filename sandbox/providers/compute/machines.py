@@ -4,7 +4,7 @@
 
 A resource that is a machine (a VM or an instance of a scale set) keeps under ``internal["machine"]`` what the driver
 needs: ``vnet``, ``address``, ``mac``, ``subnet``, ``computer_name``, ``size``, and ``user``, ``keys``, ``custom_data``
-(base64), ``image``. Instances keep the last four once per model, under ``internal["models"][<model>]`` of the scale set.
+(base64), ``image``. Instances keep the last four once per model, below ``internal["models"]`` of the scale set.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class ScaleSetInstances:
         router = self._core.router
         router.resource(VMSS, delete=self.delete_scale_set)
         router.resource(
-            INSTANCE, get=self.get, put=self.write, patch=self.write, delete=self.delete_one, list=self.list
+            INSTANCE, get=self.get, put=self.write, patch=self.write, delete=self.delete_one, list=self.list_
         )
         router.action(INSTANCE, "instanceView", self.instance_view, method="GET")
         router.action(VMSS, "delete", self.delete_many)

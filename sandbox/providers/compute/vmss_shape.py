@@ -235,7 +235,7 @@ def check_capacity(body: Json) -> None:
         raise invalid_parameter("sku.capacity", f"The value '{capacity}' of parameter 'sku.capacity' is out of range.")
     if capacity > limit:
         reason = f"as it exceeds the total limit of '{limit}' Virtual Machine instances."
-        message = f"Unable to create or update Virtual Machine Scale Set '{body['name']}' {reason}"  # noqa: S608 (no SQL)
+        message = f"Unable to create or update Virtual Machine Scale Set '{body['name']}' {reason}"  # noqa: S608 (not SQL)
         raise ArmError(409, "OperationNotAllowed", message)
 
 
@@ -364,8 +364,8 @@ def _instance_storage(template: Template, storage: Json, number: int) -> Json:
 def nic_body(instance: Json, nic: Json) -> Json:
     """A network interface of an instance, as the network provider shows it.
 
-    ``nic`` is an entry of ``internal["nics"]``: ``name``, ``guid``, ``etag``, ``mac``, ``suffix`` and ``addresses``, one
-    per ip configuration. The rest is in the instance's ``networkProfileConfiguration``.
+    ``nic`` is an entry of ``internal["nics"]``: ``name``, ``guid``, ``etag``, ``mac``, ``suffix`` and ``addresses``,
+    one per ip configuration. The rest is in the instance's ``networkProfileConfiguration``.
     """
     nic_id = f"{instance['id']}/networkInterfaces/{nic['name']}"
     state = "Succeeded" if instance["properties"]["provisioningState"] != "Deleting" else "Deleting"
