@@ -15,7 +15,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session im
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import definition, serial, slurm_nodes
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import layout
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import kept_nodes, layout
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.reading import Mistake
 
 Json = dict[str, t.Any]
@@ -46,6 +46,7 @@ def gather(session: Session, data: Json, with_fleet: bool) -> tuple[Json, list[s
             "slurm_nodes": slurm_nodes.slurm_nodes(cluster, catalog),
             "slurm_partitions": slurm_nodes.slurm_partitions(cluster),
             "slurm_topology": slurm_nodes.slurm_topology(cluster),
+            "slurm_always_on": list(kept_nodes(cluster)),
         },
         "sizes": {size.name: serial.dump(size) for size in map(catalog.size, names) if size is not None},
         "quota": quota,
