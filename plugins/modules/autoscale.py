@@ -145,7 +145,8 @@ def carry_out(session: Session, cluster: Cluster, queue: Queue, claim_wait: int,
         text = f"nothing was changed, Azure cannot be read: {'; '.join(seen.fleet.errors)}"
         raise AzureError(text, code="FleetIncomplete")
     observed = time.monotonic() - begun
-    offer, plan = catalog.lazily(session, cluster.location), layout(cluster)
+    known_sizes = catalog.sizes_in_tags(seen.tags.values())
+    offer, plan = catalog.lazily(session, cluster.location, known_sizes), layout(cluster)
 
     def decide(now_there: Fleet) -> Plan:
         known = offer if now_there is seen.fleet else with_growth(offer, seen.fleet, now_there)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog im
 SKUS_VERSION = "2021-07-01"
 USAGES_VERSION = "2024-07-01"
 PRICES = "https://prices.azure.com/api/retail/prices"
+FACTS_TAG = "hpc-vm-facts"
 # Terms of one price filter; a longer one makes too long an address.
 _PRICE_BATCH = 15
 
@@ -23,10 +25,11 @@ Value = t.TypeVar("Value")
 
 
 class Lazy(Mapping[str, Value]):
-    """A mapping that is fetched when somebody first looks into it: most passes need no catalog at all."""
+    """A mapping that is fetched when somebody looks for more than is ``known`` of it."""
 
-    def __init__(self, load: t.Callable[[], t.Mapping[str, Value]]) -> None:
+    def __init__(self, load: t.Callable[[], t.Mapping[str, Value]], known: t.Mapping[str, Value] | None = None) -> None:
         self._load = load
+        self._known = known or {}
         self._values: t.Mapping[str, Value] | None = None
 
     def _loaded(self) -> t.Mapping[str, Value]:
@@ -35,7 +38,7 @@ class Lazy(Mapping[str, Value]):
         return self._values
 
     def __getitem__(self, key: str) -> Value:
-        return self._loaded()[key]
+        return self._known[key] if key in self._known else self._loaded()[key]
 
     def __iter__(self) -> t.Iterator[str]:
         return iter(self._loaded())
@@ -44,9 +47,30 @@ class Lazy(Mapping[str, Value]):
         return len(self._loaded())
 
 
-def lazily(session: Session, location: str) -> Catalog:
-    """The catalog of a location without prices; asks Azure when it is first looked into, and raises AzureError then."""
-    return Catalog(location, Lazy(lambda: sizes(session, location)), Lazy(lambda: quotas(session, location)))
+def lazily(session: Session, location: str, known: t.Mapping[str, VmSize]) -> Catalog:
+    """The catalog of a location for a pass; asks Azure when it is looked into, and raises AzureError then.
+
+    The list of sizes is megabytes long and takes Azure seconds, so it is only asked for if a size is not ``known``.
+    """
+    return Catalog(location, Lazy(lambda: sizes(session, location), known), Lazy(lambda: quotas(session, location)))
+
+
+def facts_tag(size: VmSize) -> str:
+    """What a pass has to know about the size of a scale set, as a tag: ``<vCPUs> <family>``."""
+    return f"{size.vcpus} {size.family}"
+
+
+def sizes_in_tags(tags: t.Iterable[t.Mapping[str, str]]) -> dict[str, VmSize]:
+    """The sizes that scale sets say in their tags, as far as they make sense: name, family and vCPUs only. Pure."""
+    found = {}
+    for mine in tags:
+        name, facts = (
+            mine.get("hpc-vm-size", ""),
+            re.fullmatch(r"([0-9]{1,5}) ([A-Za-z0-9_]+)", mine.get(FACTS_TAG, "")),
+        )
+        if name and facts:
+            found[name.lower()] = VmSize(name, family=facts.group(2), vcpus=int(facts.group(1)), memory_mib=0)
+    return found
 
 
 def read(session: Session, location: str) -> Catalog:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.catalog import FACTS_TAG, facts_tag
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster, Machine
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, ScaleSetSpec
@@ -127,8 +128,12 @@ class Parameters:
             "single_placement_group": spec.single_placement_group,
             "accelerated_networking": self._accelerated(spec.vm_size),
             "os_disk_gib": spec.os_disk_gib,
-            "tags": {**spec.tags, "hpc-scheduler": self._cluster.scheduler.type},
+            "tags": {**spec.tags, **self._facts(spec.vm_size), "hpc-scheduler": self._cluster.scheduler.type},
         }
+
+    def _facts(self, name: str) -> dict[str, str]:
+        size = self._catalog.size(name)
+        return {FACTS_TAG: facts_tag(size)} if size else {}
 
     def _machine(self, name: str, role: str, machine: Machine) -> Json:
         return {
