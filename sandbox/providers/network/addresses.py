@@ -122,11 +122,13 @@ class Addresses:
 
     def public(self, owner: str) -> str:
         """A public address for the resource ``owner``; the one that it has, if it has one. 400 when all are given away."""
+        reserved = {int(ipaddress.IPv4Address(one)) for one in self._core.driver.reserved_public_addresses()}
         with self._core.store.transaction() as db:
             known = self.of(owner)
             if known is not None:
                 return known[1]
-            taken = {row[0] for row in db.execute("SELECT address FROM addresses WHERE pool = ?", (PUBLIC_POOL,))}
+            rows = db.execute("SELECT address FROM addresses WHERE pool = ?", (PUBLIC_POOL,))
+            taken = reserved | {row[0] for row in rows}
             hosts = [int(address) for address in PUBLIC_PREFIX.hosts()]
             # Sandboxes with booted machines share the host's routes: begin at different places.
             start = zlib.crc32(str(self._core.settings.state).encode()) % len(hosts)
