@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 Headers = Literal["aao", "location", "both"]
 KEEP_ENDED = 86400.0
 WORKERS = 64
+PREEMPTED = "OperationPreempted"
+"""Raised by work that a newer operation on the resource has overtaken: it ends Canceled, and the resource is the other's."""
 
 
 @dataclass(frozen=True)
@@ -265,13 +267,15 @@ class Operations:
         store = self._core.store
         operation.record["output"] = output
         with store.transaction() as db:
+            preempted = error is not None and error.code == PREEMPTED
             if error is not None:
                 operation.record["error"] = error.record()
                 resource = store.get(operation.record["id"])
-                if resource is not None and _unfinished(resource.properties.get("provisioningState")):
+                unfinished = resource is not None and _unfinished(resource.properties.get("provisioningState"))
+                if resource is not None and unfinished and not preempted:
                     resource.properties["provisioningState"] = "Failed"
                     store.put(resource)
-            status = "Failed" if error is not None else "Succeeded"
+            status = "Canceled" if preempted else "Failed" if error is not None else "Succeeded"
             row = (status, time.time(), json.dumps(operation.record), operation.id)
             db.execute("UPDATE operations SET status = ?, ended = ?, record = ? WHERE id = ?", row)
 

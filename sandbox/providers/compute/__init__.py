@@ -20,7 +20,7 @@ from .catalogue import Catalogue
 from .disks import DISK, SNAPSHOT, Disks
 from .images import Images
 from .limits import Limits
-from .machines import Machines, metadata
+from .machines import Machines, Recovery, metadata
 from .scale_set_instances import ScaleSetInstances
 from .scale_set_works import ScaleSetWorks
 from .scale_sets import ScaleSets
@@ -49,3 +49,4 @@ def register(core: Core) -> None:
     core.offer("retail_prices", lambda: [item for place in sizes.regions() for item in sizes.price_items(place)])
     core.offer("subscription_usages", limits.usages)
     core.offer("compute_limits", limits)
+    core.offer("machines_recovered", Recovery(core, machines))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -28,6 +29,8 @@ TABLE = """CREATE TABLE IF NOT EXISTS machine_addresses (
     vnet TEXT NOT NULL, address TEXT NOT NULL, resource TEXT NOT NULL, PRIMARY KEY (vnet, address)) WITHOUT ROWID"""
 INDEX = "CREATE INDEX IF NOT EXISTS machine_addresses_resource ON machine_addresses (resource)"
 BOOTS_AT_ONCE = 20
+KINDS = ("Microsoft.Compute/virtualMachines", "Microsoft.Compute/virtualMachineScaleSets/virtualMachines")
+log = logging.getLogger(__name__)
 
 
 class Machines:
@@ -117,6 +120,47 @@ class Machines:
             futures = {pool.submit(_error_of, do, resource): resource for resource in resources}
             for future in as_completed(futures):
                 done(futures[future], future.result())
+
+
+class Recovery:
+    """After a restart of the server: bring the machines to what the resources say."""
+
+    def __init__(self, core: Core, machines: Machines) -> None:
+        self._core, self._machines = core, machines
+
+    def __call__(self, found: dict[str, PowerState]) -> None:
+        """``found`` is what the driver adopted. Machines that should run are started in the background.
+
+        What an operation was in the middle of is left to it: operations are resumed next.
+        """
+        known = {ids.key(arm_id): state for arm_id, state in found.items()}
+        wanted, resources = [], set()
+        for kind in KINDS:
+            for resource in self._core.store.list(kind):
+                resources.add(ids.key(resource.id))
+                if (
+                    resource.internal.get("power") == "running"
+                    and known.get(ids.key(resource.id)) != PowerState.RUNNING
+                ):
+                    wanted.append(resource)
+        for arm_id in found:
+            if ids.key(arm_id) not in resources:
+                self._core.driver.delete(arm_id)
+        if wanted:
+            threading.Thread(target=self._start, args=(wanted, known), name="recovery", daemon=True).start()
+
+    def _start(self, wanted: list[Resource], known: dict[str, PowerState]) -> None:
+        def start(resource: Resource) -> None:
+            if known.get(ids.key(resource.id), PowerState.ABSENT) == PowerState.ABSENT:
+                self._machines.boot(resource)
+            else:
+                self._machines.act("start", resource)
+
+        def done(resource: Resource, error: ArmError | None) -> None:
+            if error is not None:
+                log.error("machine %s did not come back: %s", resource.id, error)
+
+        self._machines.each(wanted, start, done)
 
 
 def _error_of(do: Callable[[Resource], None], resource: Resource) -> ArmError | None:

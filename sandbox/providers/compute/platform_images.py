@@ -20,7 +20,12 @@ _FILE = Path(__file__).with_name("images.json")
 
 @dataclass(frozen=True)
 class PlatformImage:
-    """One SKU of the marketplace with its versions, oldest first. ``gib`` is the size of its disk."""
+    """One SKU of the marketplace with its versions, oldest first. ``gib`` is the size of its disk.
+
+    ``extra_bytes`` is what the disk file has beyond that, ``nvme`` whether it boots from NVMe disks (and may
+    hibernate),
+    ``automatic`` whether scale sets can follow new versions by themselves.
+    """
 
     publisher: str
     offer: str
@@ -32,6 +37,9 @@ class PlatformImage:
     versions: tuple[str, ...]
     os_name: str
     os_version: str
+    extra_bytes: int = 0
+    nvme: bool = False
+    automatic: bool = False
 
 
 def _order(version: str) -> tuple[int, ...]:
@@ -55,6 +63,9 @@ def catalogue() -> dict[tuple[str, str, str], PlatformImage]:
             versions=tuple(sorted(raw["versions"], key=_order)),
             os_name=raw["osName"],
             os_version=raw["osVersion"],
+            extra_bytes=raw.get("extraBytes", 0),
+            nvme=raw.get("nvme", False),
+            automatic=raw.get("automatic", False),
         )
     return images
 
@@ -123,7 +134,7 @@ def skus(subscription: str, location: str, publisher: str, offer: str) -> list[d
             image.publisher,
             image.offer,
             image.sku,
-            properties={"automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": _automatic(image)}},
+            properties={"automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": image.automatic}},
         )
         for image in found
     ]
@@ -154,17 +165,17 @@ def version(subscription: str, location: str, publisher: str, offer: str, sku: s
     features = [
         *([{"name": "SecurityType", "value": "TrustedLaunchSupported"}] if managed else []),
         {"name": "IsAcceleratedNetworkSupported", "value": "True"},
-        {"name": "DiskControllerTypes", "value": "SCSI, NVMe" if managed else "SCSI"},
-        {"name": "IsHibernateSupported", "value": "True" if managed else "False"},
+        {"name": "DiskControllerTypes", "value": "SCSI, NVMe" if image.nvme else "SCSI"},
+        {"name": "IsHibernateSupported", "value": "True" if image.nvme else "False"},
     ]
-    disk = {"sizeInGb": image.gib} if managed else {"sizeInBytes": image.gib * 1024**3}
+    disk = {"sizeInGb": image.gib} if managed else {"sizeInBytes": image.gib * 1024**3 + image.extra_bytes}
     properties: dict[str, Any] = {
         "hyperVGeneration": image.generation,
         "architecture": image.architecture,
         "replicaType": "Managed" if managed else "Unmanaged",
         **({"replicaCount": 10} if managed else {}),
         "disallowed": {"vmDiskType": "Unmanaged" if managed else "None"},
-        "automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": _automatic(image)},
+        "automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": image.automatic},
         "imageDeprecationStatus": {"imageState": "Active"},
         "features": features,
         "osDiskImage": {"operatingSystem": image.os, **disk},
@@ -172,7 +183,3 @@ def version(subscription: str, location: str, publisher: str, offer: str, sku: s
     }
     entry = _entry(subscription, location, image.publisher, image.offer, image.sku, name)
     return {"properties": properties, **entry}
-
-
-def _automatic(image: PlatformImage) -> bool:
-    return image.generation == "V1" and image.publisher in ("Canonical", "OpenLogic")

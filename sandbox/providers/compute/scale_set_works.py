@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from sandbox.arm.core import Core
 from sandbox.arm.errors import ArmError
-from sandbox.arm.operations import Run
+from sandbox.arm.operations import PREEMPTED, Run
 from sandbox.arm.store import Resource
 
 from .limits import INSTANCE, VMSS, Limits, allocation_failed
@@ -22,7 +22,6 @@ from .shapes import Json
 
 BATCH = 200
 BATCH_SECONDS = 0.5
-PREEMPTED = "OperationPreempted"
 
 
 class Batch:

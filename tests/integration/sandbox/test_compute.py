@@ -102,7 +102,7 @@ class Cloud:
         return str(nic.id)
 
     def vm(self, nic: str, **changes: t.Any) -> dict[str, t.Any]:
-        body = {
+        body: dict[str, t.Any] = {
             "location": LOCATION,
             "tags": {"hpc-role": "head"},
             "properties": {
@@ -120,7 +120,7 @@ class Cloud:
                 "networkProfile": {"networkInterfaces": [{"id": nic, "properties": {"primary": True}}]},
             },
         }
-        body["properties"].update(changes)  # type: ignore[attr-defined]
+        body["properties"].update(changes)
         return body
 
     def scale_set(
@@ -181,11 +181,11 @@ def name() -> str:
 
 
 def create_vm(cloud: Cloud, name: str, body: dict[str, t.Any]) -> t.Any:
-    return cloud.compute.virtual_machines.begin_create_or_update(cloud.group, name, body).result()  # type: ignore[arg-type]
+    return cloud.compute.virtual_machines.begin_create_or_update(cloud.group, name, body).result()
 
 
 def create_scale_set(cloud: Cloud, name: str, body: dict[str, t.Any]) -> t.Any:
-    return cloud.compute.virtual_machine_scale_sets.begin_create_or_update(cloud.group, name, body).result()  # type: ignore[arg-type]
+    return cloud.compute.virtual_machine_scale_sets.begin_create_or_update(cloud.group, name, body).result()
 
 
 def instances(cloud: Cloud, name: str) -> dict[str, t.Any]:
@@ -194,7 +194,7 @@ def instances(cloud: Cloud, name: str) -> dict[str, t.Any]:
 
 
 def grow(cloud: Cloud, name: str, capacity: int) -> t.Any:
-    return cloud.compute.virtual_machine_scale_sets.begin_update(cloud.group, name, {"sku": {"capacity": capacity}})  # type: ignore[arg-type]
+    return cloud.compute.virtual_machine_scale_sets.begin_update(cloud.group, name, {"sku": {"capacity": capacity}})
 
 
 def code(error: pytest.ExceptionInfo[HttpResponseError]) -> str:
@@ -400,7 +400,7 @@ class TestScaleSet:
         assert row.latest_model_applied
         assert power(row.instance_view) == "PowerState/running"
 
-        sets.begin_delete_instances(cloud.group, name, {"instanceIds": ["1"]}).result()  # type: ignore[arg-type]
+        sets.begin_delete_instances(cloud.group, name, {"instanceIds": ["1"]}).result()
         assert sorted(instances(cloud, name)) == ["0", "2"]
         assert sets.get(cloud.group, name).sku.capacity == 2
         grow(cloud, name, 3).result()
@@ -473,7 +473,7 @@ class TestScaleSet:
         cloud.compute.virtual_machine_scale_sets.begin_delete_instances(
             cloud.group,
             name,
-            {"instanceIds": ["1", "2"]},  # type: ignore[arg-type]
+            {"instanceIds": ["1", "2"]},
         ).result()
         made = cloud.compute.virtual_machine_scale_sets.get(cloud.group, name)
         assert (made.sku.capacity, made.provisioning_state) == (1, "Succeeded")
@@ -517,14 +517,14 @@ class TestScaleSet:
     def test_actions_move_the_chosen_instances(self, cloud: Cloud, subnet: str, name: str) -> None:
         sets = cloud.compute.virtual_machine_scale_sets
         create_scale_set(cloud, name, cloud.scale_set(subnet, 2))
-        sets.begin_deallocate(cloud.group, name, {"instanceIds": ["1"]}).result()  # type: ignore[arg-type]
+        sets.begin_deallocate(cloud.group, name, {"instanceIds": ["1"]}).result()
         assert {k: power(row.instance_view) for k, row in instances(cloud, name).items()} == {
             "0": "PowerState/running",
             "1": "PowerState/deallocated",
         }
         sets.begin_start(cloud.group, name).result()
         assert {power(row.instance_view) for row in instances(cloud, name).values()} == {"PowerState/running"}
-        sets.begin_power_off(cloud.group, name, {"instanceIds": ["*"]}).result()  # type: ignore[arg-type]
+        sets.begin_power_off(cloud.group, name, {"instanceIds": ["*"]}).result()
         assert {power(row.instance_view) for row in instances(cloud, name).values()} == {"PowerState/stopped"}
         answer = cloud.send("POST", cloud.path("virtualMachineScaleSets", name) + "/delete", {"instanceIds": ["77"]})
         assert answer.status_code == 400
@@ -540,9 +540,9 @@ class TestScaleSet:
         older = {
             "virtualMachineProfile": {"storageProfile": {"imageReference": {**DEBIAN, "version": "0.20250814.2204"}}}
         }
-        sets.begin_update(cloud.group, name, {"properties": older}).result()  # type: ignore[arg-type]
+        sets.begin_update(cloud.group, name, {"properties": older}).result()
         assert {row.latest_model_applied for row in instances(cloud, name).values()} == {False}
-        sets.begin_update_instances(cloud.group, name, {"instanceIds": ["0"]}).result()  # type: ignore[arg-type]
+        sets.begin_update_instances(cloud.group, name, {"instanceIds": ["0"]}).result()
         found = instances(cloud, name)
         assert (found["0"].latest_model_applied, found["1"].latest_model_applied) == (True, False)
         assert found["0"].storage_profile.image_reference.exact_version == "0.20250814.2204"
@@ -550,7 +550,7 @@ class TestScaleSet:
     def test_tags_change_and_capacity_stays(self, cloud: Cloud, subnet: str, name: str) -> None:
         create_scale_set(cloud, name, cloud.scale_set(subnet, 2))
         tags = {"hpc-cluster": "demo", "hpc-unavailable": "1 AllocationFailed 1", "odd": "{{ lookup('pipe','id') }}"}
-        cloud.compute.virtual_machine_scale_sets.begin_update(cloud.group, name, {"tags": tags}).result()  # type: ignore[arg-type]
+        cloud.compute.virtual_machine_scale_sets.begin_update(cloud.group, name, {"tags": tags}).result()
         made = cloud.compute.virtual_machine_scale_sets.get(cloud.group, name)
         assert (made.tags, made.sku.capacity) == (tags, 2)
         assert len(instances(cloud, name)) == 2
@@ -562,7 +562,7 @@ class TestScaleSet:
                 cloud.group,
                 name,
                 {"sku": {"capacity": 1}},
-                headers={"If-Match": '"999"'},  # type: ignore[arg-type]
+                headers={"If-Match": '"999"'},
             ).result()
         assert error.value.status_code == 412
 
@@ -603,7 +603,7 @@ def test_a_disk_is_created_resized_and_deleted(cloud: Cloud, name: str) -> None:
     }
     disk = disks.begin_create_or_update(cloud.group, name, body).result()
     assert (disk.tier, disk.disk_iops_read_write, disk.disk_state) == ("P10", 500, "Unattached")
-    disk = disks.begin_update(cloud.group, name, {"properties": {"diskSizeGB": 200}}).result()  # type: ignore[arg-type]
+    disk = disks.begin_update(cloud.group, name, {"properties": {"diskSizeGB": 200}}).result()
     assert (disk.tier, disk.disk_size_gb) == ("P15", 200)
     disks.begin_delete(cloud.group, name).result()
     assert json.loads(cloud.send("GET", cloud.path("disks", name)).text)["error"]["code"] == "ResourceNotFound"
