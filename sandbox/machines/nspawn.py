@@ -243,8 +243,8 @@ class NspawnDriver:
         host.kill(self._group(spec.arm_id))
         host.spawn(
             self._group(spec.arm_id),
-            "unshare", "--mount", "--propagation", "private", str(SUPERVISE), name, str(home), ":".join(layers),
-            str(router.exports), log=home / "console.log",
+            "unshare", "--mount", "--propagation", "slave", str(SUPERVISE), self.prefix, name, str(home),
+            ":".join(layers), str(router.exports), log=home / "console.log",
         )  # fmt: skip
         self._await_ssh(spec)
 
@@ -271,7 +271,7 @@ class NspawnDriver:
 
     def _init(self, arm_id: str) -> int | None:
         """The process id of the machine's init on this host, None while there is none."""
-        for scope in self._group(arm_id).glob("payload/**/init.scope/cgroup.procs"):
+        for scope in self._group(arm_id).glob("**/payload/init.scope/cgroup.procs"):
             with contextlib.suppress(OSError):
                 processes = scope.read_text().split()
                 if processes:
