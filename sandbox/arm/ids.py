@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,8 @@ class ResourceId:
     """A parsed id. ``types`` and ``names`` run in parallel: ``("virtualNetworks", "subnets")`` and ``("v", "s")``.
 
     A resource group has the namespace ``Microsoft.Resources`` and the type ``resourceGroups``. ``group`` is empty for
-    resources of a subscription.
+    resources of a subscription. ``scope`` is the id that an extension resource (a role assignment) hangs on; empty for all
+    others.
     """
 
     subscription: str
@@ -20,6 +21,7 @@ class ResourceId:
     namespace: str
     types: tuple[str, ...]
     names: tuple[str, ...]
+    scope: str = ""
 
     @property
     def type(self) -> str:
@@ -42,14 +44,14 @@ class ResourceId:
         """The resource that this one is nested in, or None."""
         if len(self.types) < 2:
             return None
-        return ResourceId(self.subscription, self.group, self.namespace, self.types[:-1], self.names[:-1])
+        return replace(self, types=self.types[:-1], names=self.names[:-1])
 
     @property
     def group_id(self) -> str:
         return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
 
     def child(self, kind: str, name: str) -> ResourceId:
-        return ResourceId(self.subscription, self.group, self.namespace, (*self.types, kind), (*self.names, name))
+        return replace(self, types=(*self.types, kind), names=(*self.names, name))
 
     def sibling(self, full_type: str, name: str) -> ResourceId:
         """A top-level resource of another type in the same group."""
@@ -59,6 +61,8 @@ class ResourceId:
     def __str__(self) -> str:
         if self.types == ("resourceGroups",):
             return self.group_id
+        if self.scope:
+            return f"{self.scope}/providers/{self.type_and_name}"
         head = self.group_id if self.group else f"/subscriptions/{self.subscription}"
         return f"{head}/providers/{self.type_and_name}"
 
@@ -85,4 +89,10 @@ def parse(text: str) -> ResourceId:
             return ResourceId(subscription, group, "Microsoft.Resources", ("resourceGroups",), (group,))
     if len(rest) < 4 or len(rest) % 2 or rest[0].lower() != "providers":
         raise ValueError(f"not a resource id: {text!r}")
-    return ResourceId(subscription, group, rest[1], tuple(rest[2::2]), tuple(rest[3::2]))
+    lowered, scope = [part.lower() for part in rest], ""
+    extension = max(at for at in range(0, len(rest), 2) if lowered[at] == "providers")
+    if extension:
+        if len(rest) - extension < 4:
+            raise ValueError(f"not a resource id: {text!r}")
+        scope, rest = "/" + "/".join(parts[: len(parts) - len(rest) + extension]), rest[extension:]
+    return ResourceId(subscription, group, rest[1], tuple(rest[2::2]), tuple(rest[3::2]), scope)

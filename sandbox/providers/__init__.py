@@ -5,19 +5,15 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sandbox.arm.core import Core
 
-PROVIDERS = ("resources", "identity", "network", "compute", "prices")
+PROVIDERS = ("resources", "identity", "authorization", "network", "compute")
 
 
 def register_all(core: Core) -> None:
     """Let every provider add its routes, works and services."""
     for name in PROVIDERS:
-        if importlib.util.find_spec(f"{__name__}.{name}") is not None:
-            register = getattr(importlib.import_module(f"{__name__}.{name}"), "register", None)
-            if register is not None:
-                register(core)
+        importlib.import_module(f"{__name__}.{name}").register(core)

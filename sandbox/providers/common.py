@@ -55,6 +55,14 @@ REGIONS = (
     Region("francecentral", "France Central", "Europe", "Paris", "46.3772", "2.373", "francesouth"),
     Region("southeastasia", "Southeast Asia", "Asia Pacific", "Singapore", "1.283", "103.833", "eastasia"),
     Region("eastasia", "East Asia", "Asia Pacific", "Hong Kong", "22.267", "114.188", "southeastasia"),
+    Region("canadacentral", "Canada Central", "Canada", "Toronto", "43.653", "-79.383", "canadaeast"),
+    Region("brazilsouth", "Brazil South", "South America", "Sao Paulo State", "-23.55", "-46.633", "southcentralus"),
+    Region("centralindia", "Central India", "Asia Pacific", "Pune", "18.5822", "73.9197", "southindia"),
+    Region("koreacentral", "Korea Central", "Asia Pacific", "Seoul", "37.5665", "126.9780", "koreasouth"),
+    Region("norwayeast", "Norway East", "Europe", "Norway", "59.913868", "10.752245", "norwaywest"),
+    Region("switzerlandnorth", "Switzerland North", "Europe", "Zurich", "47.451542", "8.564572", "switzerlandwest"),
+    Region("southafricanorth", "South Africa North", "Africa", "Johannesburg", "-25.731", "28.218", "southafricawest"),
+    Region("uaenorth", "UAE North", "Middle East", "Dubai", "25.266666", "55.316666", "uaecentral"),
     Region("japaneast", "Japan East", "Asia Pacific", "Tokyo, Saitama", "35.68", "139.77", "japanwest"),
     Region(
         "australiaeast", "Australia East", "Asia Pacific", "New South Wales", "-33.86", "151.2094", "australiasoutheast"

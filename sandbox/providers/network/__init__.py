@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sandbox.arm import ids
 from sandbox.arm.core import Core
-from sandbox.arm.errors import ArmError
+from sandbox.providers.network import usages
 from sandbox.providers.network.addresses import Addresses, mac
 from sandbox.providers.network.base import NetworkType, invalid_reference
 from sandbox.providers.network.fabric import Fabric, prefix_of
@@ -100,8 +100,6 @@ def register(core: Core) -> None:
         core.on_group_delete(provider.type, order, provider.destroy)
     vnets.add_subnet_routes()
     groups.add_rule_routes()
+    usages.register(core)
     core.offer("network", Network(core, addresses, fabric, interfaces, public))
     core.offer("network_recovered", fabric.recovered)
-
-
-__all__ = ["ArmError", "Network", "register"]

@@ -50,6 +50,10 @@ class VirtualNetworks(NetworkType):
         for key in ("dhcpOptions", "encryption", "flowTimeoutInMinutes", "bgpCommunities", "ddosProtectionPlan"):
             if given.get(key) is not None:
                 properties[key] = given[key]
+        if "dhcpOptions" in properties:
+            properties["dhcpOptions"] = {"dnsServers": [], **properties["dhcpOptions"]}
+        if request.api_version < "2021":
+            properties["enableVmProtection"] = bool(given.get("enableVmProtection", False))
         old = known.properties["subnets"] if known else []
         properties["subnets"] = self._subnets(request, given, old)
         properties["virtualNetworkPeerings"] = known.properties["virtualNetworkPeerings"] if known else []
@@ -61,9 +65,11 @@ class VirtualNetworks(NetworkType):
         # Leaving the list out leaves the subnets alone; an empty list removes them.
         if given.get("subnets") is None:
             return old
-        known = {entry["name"].lower(): entry for entry in old}
+        known, version = {entry["name"].lower(): entry for entry in old}, request.api_version
         made = [
-            self._subnet(str(request.id), entry.get("name") or "", entry, known.get(str(entry.get("name")).lower()))
+            self._subnet(
+                str(request.id), entry.get("name") or "", entry, known.get(str(entry.get("name")).lower()), version
+            )
             for entry in given["subnets"]
         ]
         kept = {entry["name"].lower() for entry in made}
@@ -72,7 +78,9 @@ class VirtualNetworks(NetworkType):
                 self._guard_subnet(entry)
         return made
 
-    def _subnet(self, vnet_id: str, name: str, given: dict[str, Any], known: dict[str, Any] | None) -> dict[str, Any]:
+    def _subnet(
+        self, vnet_id: str, name: str, given: dict[str, Any], known: dict[str, Any] | None, api_version: str
+    ) -> dict[str, Any]:
         if not name:
             raise ArmError(400, "InvalidRequestFormat", "Cannot parse the request: a subnet has no name.", details=[])
         wanted = given.get("properties") or {}
@@ -98,7 +106,9 @@ class VirtualNetworks(NetworkType):
                 for endpoint in wanted["serviceEndpoints"]
             ]
         properties["delegations"] = [self._delegation(entry["id"], one) for one in wanted.get("delegations") or []]
-        properties["privateEndpointNetworkPolicies"] = wanted.get("privateEndpointNetworkPolicies", "Disabled")
+        # The default changed with the api-versions of 2022.
+        default = "Enabled" if api_version < "2022" else "Disabled"
+        properties["privateEndpointNetworkPolicies"] = wanted.get("privateEndpointNetworkPolicies", default)
         properties["privateLinkServiceNetworkPolicies"] = wanted.get("privateLinkServiceNetworkPolicies", "Enabled")
         if wanted.get("defaultOutboundAccess") is not None:
             properties["defaultOutboundAccess"] = wanted["defaultOutboundAccess"]
@@ -218,7 +228,7 @@ class VirtualNetworks(NetworkType):
             vnet = self._network_of(request.id)
             known = find(vnet, request.id.name)
             check_match(request, Resource(str(request.id), known) if known else None)
-            made = self._subnet(vnet.id, request.id.name, request.body, known)
+            made = self._subnet(vnet.id, request.id.name, request.body, known, request.api_version)
             subnets = [made if entry is known else entry for entry in vnet.properties["subnets"]]
             if known is None:
                 subnets.append(made)

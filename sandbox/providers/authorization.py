@@ -1,0 +1,327 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Microsoft.Authorization: role definitions and role assignments.
+
+They are kept and answered for, but not enforced: whoever may sign in may do everything.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from typing import Any
+
+from sandbox.arm import ids
+from sandbox.arm.core import Core
+from sandbox.arm.errors import ArmError
+from sandbox.arm.messages import Answer, Request
+from sandbox.arm.operations import stamp
+from sandbox.arm.router import SCOPE
+from sandbox.arm.store import Resource
+
+NAMESPACE = "Microsoft.Authorization"
+ASSIGNMENT, DEFINITION = f"{NAMESPACE}/roleAssignments", f"{NAMESPACE}/roleDefinitions"
+# name: (id, description, actions, not actions, data actions)
+BUILT_IN: dict[str, tuple[str, str, list[str], list[str], list[str]]] = {
+    "Owner": (
+        "8e3af657-a8ff-443c-a75c-2fe8c4bcb635",
+        "Grants full access to manage all resources, including the ability to assign roles in Azure RBAC.",
+        ["*"],
+        [],
+        [],
+    ),
+    "Contributor": (
+        "b24988ac-6180-42a0-ab88-20f7382dd24c",
+        "Grants full access to manage all resources, but does not allow you to assign roles in Azure RBAC, manage "
+        "assignments in Azure Blueprints, or share image galleries.",
+        ["*"],
+        [
+            "Microsoft.Authorization/*/Delete",
+            "Microsoft.Authorization/*/Write",
+            "Microsoft.Authorization/elevateAccess/Action",
+        ],
+        [],
+    ),
+    "Reader": (
+        "acdd72a7-3385-48ef-bd42-f606fba81ae7",
+        "View all resources, but does not allow you to make any changes.",
+        ["*/read"],
+        [],
+        [],
+    ),
+    "User Access Administrator": (
+        "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9",
+        "Lets you manage user access to Azure resources.",
+        ["*/read", "Microsoft.Authorization/*", "Microsoft.Support/*"],
+        [],
+        [],
+    ),
+    "Virtual Machine Contributor": (
+        "9980e02c-c2be-4d73-94e8-173b1dc7cf3c",
+        "Lets you manage virtual machines, but not access to them, and not the virtual network or storage account "
+        "they're connected to.",
+        ["Microsoft.Compute/virtualMachines/*", "Microsoft.Compute/virtualMachineScaleSets/*"],
+        [],
+        [],
+    ),
+    "Network Contributor": (
+        "4d97b98b-1d4f-4787-a291-c67834d212e7",
+        "Lets you manage networks, but not access to them.",
+        ["Microsoft.Network/*"],
+        [],
+        [],
+    ),
+    "Storage Account Contributor": (
+        "17d1049b-9a84-46fb-8f53-869881c3d3ab",
+        "Lets you manage storage accounts, including accessing storage account keys which provide full access to "
+        "storage account data.",
+        ["Microsoft.Storage/storageAccounts/*"],
+        [],
+        [],
+    ),
+    "Storage Blob Data Contributor": (
+        "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+        "Allows for read, write and delete access to Azure Storage blob containers and data",
+        ["Microsoft.Storage/storageAccounts/blobServices/containers/*"],
+        [],
+        ["Microsoft.Storage/storageAccounts/blobServices/containers/blobs/*"],
+    ),
+    "Managed Identity Operator": (
+        "f1a07417-d97a-45cb-824c-7a7467783830",
+        "Read and Assign User Assigned Identity",
+        ["Microsoft.ManagedIdentity/userAssignedIdentities/*/read"],
+        [],
+        [],
+    ),
+    "Monitoring Reader": ("43d0d8ad-25c7-4714-9337-8ba259a9fe05", "Can read all monitoring data.", ["*/read"], [], []),
+}
+
+
+class Authorization:
+    """The provider."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    # definitions
+
+    def _definitions(self, subscription: str) -> list[dict[str, Any]]:
+        custom = [role.body for role in self._core.store.list(DEFINITION, subscription=subscription)]
+        return [_built_in(subscription, name) for name in BUILT_IN] + custom
+
+    def list_definitions(self, request: Request) -> Answer:
+        wanted = re.search(r"roleName\s+eq\s+'([^']*)'", request.query.get("$filter", ""), re.IGNORECASE)
+        kind = re.search(r"type\s+eq\s+'([^']*)'", request.query.get("$filter", ""), re.IGNORECASE)
+        found = self._definitions(_subscription(request))
+        if wanted:
+            found = [b for b in found if b["properties"]["roleName"].lower() == wanted[1].lower()]
+        if kind:
+            found = [b for b in found if b["properties"]["type"].lower() == kind[1].lower()]
+        return Answer(200, {"value": found})
+
+    def get_definition(self, request: Request) -> Answer:
+        name = request.params["name"].lower()
+        for body in self._definitions(_subscription(request)):
+            if body["name"].lower() == name:
+                return Answer(200, body)
+        text = f"The specified role definition with ID '{name.replace('-', '')}' does not exist."
+        raise ArmError(404, "RoleDefinitionDoesNotExist", text)
+
+    def put_definition(self, request: Request) -> Answer:
+        subscription, name, given = _subscription(request), request.params["name"], request.body.get("properties") or {}
+        if any(entry[0] == name.lower() for entry in BUILT_IN.values()):
+            raise ArmError(403, "RoleDefinitionIsBuiltIn", "Built-in roles cannot be changed.")
+        role_id = f"/subscriptions/{subscription}/providers/{DEFINITION}/{name}"
+        now, by = stamp(time.time()), request.claims.get("oid")
+        known = self._core.store.get(role_id)
+        before = known.properties if known else {}
+        properties = {
+            "roleName": given.get("roleName", name),
+            "type": "CustomRole",
+            "description": given.get("description", ""),
+            "assignableScopes": given.get("assignableScopes") or [f"/subscriptions/{subscription}"],
+            "permissions": [
+                {key: entry.get(key) or [] for key in ("actions", "notActions", "dataActions", "notDataActions")}
+                for entry in given.get("permissions") or []
+            ],
+            "createdOn": before.get("createdOn", now),
+            "updatedOn": now,
+            "createdBy": before.get("createdBy", by),
+            "updatedBy": by,
+        }
+        role = Resource(role_id, {"properties": properties, "id": role_id, "type": DEFINITION, "name": name})
+        self._core.store.put(role)
+        return Answer(201, {**role.body, "properties": {**properties, "createdBy": None}})
+
+    def delete_definition(self, request: Request) -> Answer:
+        role_id = f"/subscriptions/{_subscription(request)}/providers/{DEFINITION}/{request.params['name']}"
+        known = self._core.store.get(role_id)
+        if known is None:
+            return Answer(204)
+        self._core.store.delete(role_id)
+        return Answer(200, known.body)
+
+    # assignments
+
+    def put_assignment(self, request: Request) -> Answer:
+        store, scope, name = self._core.store, request.params["scope"], request.params["name"]
+        given = request.body.get("properties") or {}
+        role_id, principal = given.get("roleDefinitionId"), given.get("principalId")
+        if not role_id or not principal:
+            text = "The request has missing or invalid properties: roleDefinitionId and principalId are required."
+            raise ArmError(400, "InvalidRequestContent", text)
+        self._require_scope(scope)
+        kind = given.get("principalType") or self._kind_of(principal)
+        assignment_id = f"{scope}/providers/{ASSIGNMENT}/{name}"
+        with store.transaction():
+            known = store.get(assignment_id)
+            self._refuse_conflict(known, assignment_id, scope, role_id, principal)
+            now, by = stamp(time.time()), request.claims.get("oid")
+            properties = {
+                "roleDefinitionId": role_id,
+                "principalId": principal,
+                "principalType": kind,
+                "scope": scope,
+                "condition": given.get("condition"),
+                "conditionVersion": given.get("conditionVersion"),
+                "createdOn": known.properties["createdOn"] if known else now,
+                "updatedOn": now,
+                "createdBy": by,
+                "updatedBy": by,
+                "delegatedManagedIdentityResourceId": given.get("delegatedManagedIdentityResourceId"),
+                "description": given.get("description"),
+            }
+            body = {"properties": properties, "id": assignment_id, "type": ASSIGNMENT, "name": name}
+            store.put(Resource(assignment_id, body))
+        return Answer(201, {**body, "properties": {**properties, "createdBy": None}})
+
+    def _require_scope(self, scope: str) -> None:
+        """404 if the assignment would hang on a resource or group that is not there."""
+        if len(scope.strip("/").split("/")) > 2:
+            rid = ids.parse(scope)
+            if rid.types == ("resourceGroups",):
+                self._core.require_group(rid.subscription, rid.group)
+            elif not self._core.store.exists(rid) and rid.parent is None:
+                self._core.require(rid)
+
+    def _kind_of(self, principal: str) -> str:
+        """ServicePrincipal for a principal that exists; 400 PrincipalNotFound for others."""
+        settings = self._core.settings
+        known = principal.lower() in (settings.client_object, settings.client)
+        pattern = f'%"principalId": "{uuid.UUID(principal)}"%' if _is_guid(principal) else ""
+        if not known and pattern:
+            row = (
+                self._core.store.db()
+                .execute("SELECT 1 FROM resources WHERE body LIKE ? LIMIT 1", (pattern,))
+                .fetchone()
+            )
+            known = row is not None
+        if not known:
+            text = (
+                f"Principal {principal.replace('-', '')} does not exist in the directory {settings.tenant}. Check that you "
+                "have the correct principal ID. If you are creating this principal and then immediately assigning a "
+                "role, this error might be related to a replication delay. In this case, set the role assignment "
+                "principalType property to a value, such as ServicePrincipal, User, or Group.  "
+                "See https://aka.ms/docs-principaltype"
+            )
+            raise ArmError(400, "PrincipalNotFound", text)
+        return "ServicePrincipal"
+
+    def _refuse_conflict(
+        self, known: Resource | None, assignment_id: str, scope: str, role_id: str, principal: str
+    ) -> None:
+        wanted = (ids.key(scope), role_id.rpartition("/")[2].lower(), principal.lower())
+        if known is not None and _triple(known) != wanted:
+            text = "Tenant ID, application ID, principal ID, and scope are not allowed to be updated."
+            raise ArmError(400, "RoleAssignmentUpdateNotPermitted", text)
+        for other in self._core.store.list(ASSIGNMENT):
+            if _triple(other) == wanted and ids.key(other.id) != ids.key(assignment_id):
+                text = (
+                    f"The role assignment already exists. The ID of the existing role assignment is {other.rid.name}."
+                )
+                raise ArmError(409, "RoleAssignmentExists", text)
+
+    def _find(self, request: Request) -> Resource | None:
+        return self._core.store.get(f"{request.params['scope']}/providers/{ASSIGNMENT}/{request.params['name']}")
+
+    def get_assignment(self, request: Request) -> Answer:
+        found = self._find(request)
+        if found is None:
+            text = f"The role assignment '{request.params['name']}' is not found."
+            raise ArmError(404, "RoleAssignmentNotFound", text)
+        return Answer(200, found.body)
+
+    def delete_assignment(self, request: Request) -> Answer:
+        found = self._find(request)
+        if found is None:
+            return Answer(204)
+        self._core.store.delete(found.id)
+        return Answer(200, found.body)
+
+    def list_assignments(self, request: Request) -> Answer:
+        """At the scope and above it; without ``atScope()`` also below it."""
+        scope, text = ids.key(request.params["scope"]), request.query.get("$filter", "")
+        principal = re.search(r"(?:principalId\s+eq\s+|assignedTo\()'([^']*)'", text, re.IGNORECASE)
+        below = "atscope()" not in text.lower()
+        found = []
+        for assignment in self._core.store.list(ASSIGNMENT):
+            at = ids.key(assignment.properties["scope"])
+            related = scope == at or scope.startswith(at + "/") or (below and at.startswith(scope + "/"))
+            if related and (not principal or assignment.properties["principalId"].lower() == principal[1].lower()):
+                found.append(assignment.body)
+        return Answer(200, {"value": found})
+
+
+def _built_in(subscription: str, name: str) -> dict[str, Any]:
+    role, description, actions, excluded, data = BUILT_IN[name]
+    permissions = {"actions": actions, "notActions": excluded, "dataActions": data, "notDataActions": []}
+    return {
+        "properties": {
+            "roleName": name,
+            "type": "BuiltInRole",
+            "description": description,
+            "assignableScopes": ["/"],
+            "permissions": [permissions],
+            "createdOn": "2015-02-02T21:55:09.8806423Z",
+            "updatedOn": "2021-11-11T20:13:47.8628684Z",
+            "createdBy": None,
+            "updatedBy": None,
+        },
+        "id": f"/subscriptions/{subscription}/providers/{DEFINITION}/{role}"
+        if subscription
+        else f"/providers/{DEFINITION}/{role}",
+        "type": DEFINITION,
+        "name": role,
+    }
+
+
+def _subscription(request: Request) -> str:
+    parts = request.params["scope"].strip("/").split("/")
+    return parts[1] if len(parts) > 1 and parts[0].lower() == "subscriptions" else ""
+
+
+def _triple(assignment: Resource) -> tuple[str, str, str]:
+    given = assignment.properties
+    role = given["roleDefinitionId"].rpartition("/")[2].lower()
+    return ids.key(given["scope"]), role, given["principalId"].lower()
+
+
+def _is_guid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def register(core: Core) -> None:
+    provider, add = Authorization(core), core.router.add
+    for kind, type_, single in (
+        ("roleDefinitions", DEFINITION, "definition"),
+        ("roleAssignments", ASSIGNMENT, "assignment"),
+    ):
+        collection = f"{SCOPE}/providers/{NAMESPACE}/{kind}"
+        add("GET", collection, getattr(provider, f"list_{single}s"), type=type_)
+        for method in ("get", "put", "delete"):
+            add(method.upper(), f"{collection}/{{name}}", getattr(provider, f"{method}_{single}"), type=type_)
