@@ -37,7 +37,7 @@ def sweep(prefix: str) -> list[str]:
             host.attempt("umount", "-l", str(leftover))
             leftover.rmdir()
             done.append(str(leftover))
-    return done + host.release_settings(prefix)
+    return done + host.close_forwarding(prefix) + host.release_settings(prefix)
 
 
 def leftovers() -> list[str]:

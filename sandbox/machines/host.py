@@ -21,6 +21,7 @@ RUN = Path("/run/azure_hpc.sandbox")
 """What all sandboxes of this host share: locks, and the kernel settings that they changed."""
 
 NETNS = Path("/run/netns")
+PROC_SYS = Path("/proc/sys")
 
 TOOLS = {
     "ip": "iproute2",
@@ -175,6 +176,29 @@ def spawn(group: Path, *command: str, log: Path) -> None:
         )  # fmt: skip
 
 
+def open_forwarding(prefix: str) -> None:
+    """Let a firewall that drops what it does not know (Docker's, ufw) forward packets of our links.
+
+    What they may reach is decided in a table of our own; in nftables a packet must pass all tables.
+    """
+    if shutil.which("iptables") is None:
+        return
+    rules = subprocess.run(["iptables", "-S", "FORWARD"], capture_output=True, text=True, check=False).stdout
+    if "-P FORWARD DROP" in rules:
+        for rule in _forwarding(prefix):
+            if not attempt("iptables", "-C", *rule):
+                run("iptables", "-I", *rule)
+
+
+def close_forwarding(prefix: str) -> list[str]:
+    """Undo ``open_forwarding``; returns what was removed."""
+    return [f"iptables {' '.join(rule)}" for rule in _forwarding(prefix) if attempt("iptables", "-D", *rule)]
+
+
+def _forwarding(prefix: str) -> list[tuple[str, ...]]:
+    return [("FORWARD", direction, f"{prefix}+", "-j", "ACCEPT") for direction in ("-i", "-o")]
+
+
 @contextlib.contextmanager
 def locked(name: str) -> t.Iterator[None]:
     """Hold a lock that all sandboxes of this host share."""
@@ -192,7 +216,7 @@ def claim_settings(prefix: str) -> None:
         (members / prefix).touch()
         before = json.loads(before_file.read_text()) if before_file.exists() else {}
         for name, wanted in SETTINGS.items():
-            path = Path("/proc/sys") / name.replace(".", "/")
+            path = PROC_SYS / name.replace(".", "/")
             value = int(path.read_text())
             if value < wanted:
                 before.setdefault(name, value)
@@ -211,6 +235,6 @@ def release_settings(prefix: str) -> list[str]:
         before_file = RUN / "settings.json"
         before = json.loads(before_file.read_text()) if before_file.exists() else {}
         for name, value in before.items():
-            (Path("/proc/sys") / name.replace(".", "/")).write_text(str(value))
+            (PROC_SYS / name.replace(".", "/")).write_text(str(value))
         before_file.unlink(missing_ok=True)
         return [f"kernel setting {name} back to {value}" for name, value in before.items()]

@@ -187,6 +187,7 @@ class NspawnDriver:
         """Make the router namespace and the host's rules as they should be."""
         with self._network_lock:
             host.claim_settings(self.prefix)
+            host.open_forwarding(self.prefix)
             host.run("nft", "-f", "-", text=network.host_rules(self.prefix, network.mirror_addresses()))
             router = self._router(vnet.vnet_id)
             new = router.apply(vnet)
