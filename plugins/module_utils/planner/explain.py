@@ -29,7 +29,7 @@ def as_dict(decided: plan.Plan) -> dict[str, t.Any]:
 
 
 def records(decided: plan.Plan, now: int) -> list[dict[str, t.Any]]:
-    """One dictionary per decision for a log of JSON lines: ``time`` (epoch seconds), ``text``, and the step's fields."""
+    """One dictionary per decision, for a log of JSON lines: ``time`` (epoch seconds), ``text``, the step's fields."""
     found = [{"time": now, "text": line(step), **serial.dump(step)} for step in (*decided.azure, *decided.scheduler)]
     unmet = [
         {"time": now, "text": plain(_unmet(item), LINE_LENGTH), "step": "unmet", **serial.dump(item)}
@@ -40,7 +40,8 @@ def records(decided: plan.Plan, now: int) -> list[dict[str, t.Any]]:
 
 def diff(decided: plan.Plan) -> dict[str, str]:
     """Before and after of everything that the plan touches, as Ansible shows differences."""
-    before, after = [], []
+    before: list[str] = []
+    after: list[str] = []
     for step in (*decided.azure, *decided.scheduler):
         was, will = _sides(step)
         before.extend(plain(text, LINE_LENGTH) for text in was)

@@ -98,7 +98,7 @@ class Judge:
         machine = state.machine
         if state.ours:
             # The pass that took it out of service was cut short before it was powered down.
-            self._decided.drain(state, state.node.reason, requeue=True)
+            self._decided.drain(state, _our_reason(state), requeue=True)
         elif machine is None or machine.leaving:
             self._decided.release(state, "its machine is gone")
             self._want(state)
@@ -127,8 +127,7 @@ class Judge:
         machine = state.machine
         silent_for = self._now - state.node.reason_at if state.node.reason_at else 0
         if state.ours:
-            reason = state.node.reason if state.node.reason.startswith(PREFIX) else PREFIX + "machine did not come"
-            self._decided.drain(state, reason, requeue=True)
+            self._decided.drain(state, _our_reason(state), requeue=True)
         elif state.busy:
             return
         elif self._view.claims_missing(state) or (machine is not None and (machine.leaving or machine.failed)):
@@ -175,6 +174,10 @@ class Judge:
             elif known is not None and known.until + self._policy.backoff_max < self._now:
                 self._view.scale_sets[key] = dataclasses.replace(item, unavailable=None)
                 self._decided.mark(item, Unavailable(0, known.code, 0), "that was long ago")
+
+
+def _our_reason(state: NodeState) -> str:
+    return state.node.reason if state.node.reason.startswith(PREFIX) else PREFIX + "machine did not come in time"
 
 
 def error_code(machine: Machine) -> str:
