@@ -210,12 +210,12 @@ def _array_limits(mistakes: Mistakes, cluster: Cluster, array: NodeArray, path: 
         mistakes.add(f"{path}.max_nodes", f"is {array.max_nodes}, below min_nodes {array.min_nodes}")
     elif array.min_nodes > sum(size.max_nodes for size in array.vm_sizes):
         mistakes.add(f"{path}.min_nodes", "is more than all vm_sizes together may have")
-    seen: dict[str, str] = {}
+    seen: dict[str, int] = {}
     for number, size in enumerate(array.vm_sizes):
         at = f"{path}.vm_sizes[{number}]"
         short = _layout.slug(size.name)
-        if seen.setdefault(short, size.name) is not size.name:
-            mistakes.add(at, f"{size.name} is there twice, or is too like {seen[short]} to make two node names of it")
+        if seen.setdefault(short, number) != number:
+            mistakes.add(at, f"{size.name} makes the same node names as vm_sizes[{seen[short]}]")
         limit = _layout.set_limit(cluster, array) * max(1, len(array.zones))
         if not array.placement_group and size.max_nodes > limit:
             mistakes.add(
@@ -226,7 +226,9 @@ def _array_limits(mistakes: Mistakes, cluster: Cluster, array: NodeArray, path: 
 def _partitions(mistakes: Mistakes, cluster: Cluster) -> None:
     _repeated(mistakes, "partitions", [partition.name for partition in cluster.partitions])
     arrays = [array.name for array in cluster.node_arrays]
-    arrays_known = not any(mistakes.at(f"node_arrays[{i}].name") and not name for i, name in enumerate(arrays))
+    arrays_known = not mistakes.exactly("node_arrays") and not any(
+        mistakes.at(f"node_arrays[{i}].name") and not name for i, name in enumerate(arrays)
+    )
     for index, partition in enumerate(cluster.partitions):
         if partition.name.upper() in ("DEFAULT", "ALL"):
             mistakes.add(f"partitions[{index}].name", f"{partition.name} means something else to Slurm")

@@ -39,6 +39,10 @@ class Mistakes:
         """Whether something is wrong at the path or below: then rules about it would only repeat the same mistake."""
         return any(found.path == path or found.path.startswith((path + ".", path + "[")) for found in self._found)
 
+    def exactly(self, path: str) -> bool:
+        """Whether something is wrong with the value at the path itself."""
+        return any(found.path == path for found in self._found)
+
     def sorted(self) -> tuple[Mistake, ...]:
         """All of them by path; numbers in brackets count as numbers."""
         return tuple(sorted(self._found, key=lambda found: (_path_key(found.path), found.message)))
@@ -70,7 +74,9 @@ def near(name: str, known: t.Iterable[str]) -> str:
     """`` (did you mean a or b?)`` with the nearest known names, or ''."""
     by_lower = {item.lower(): item for item in known}
     close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.6)
-    return f" (did you mean {' or '.join(by_lower[item] for item in close)}?)" if close else ""
+    scores = {item: difflib.SequenceMatcher(None, item, name.lower()).ratio() for item in close}
+    best = [by_lower[item] for item in close if scores[item] > max(scores.values()) - 0.1]
+    return f" (did you mean {' or '.join(best)}?)" if best else ""
 
 
 class Section:
