@@ -115,7 +115,7 @@ class Arm(HttpTransport):
         if key in self.resources:
             return Answer(200, self.resources[key])
         children = [one for path, one in self.resources.items() if re.fullmatch(re.escape(key) + "/[^/]+", path)]
-        if children or re.search(r"/[a-z]+$", key) and key.count("/") % 2:
+        if children or (re.search(r"/[a-z]+$", key) and key.count("/") % 2):
             return Answer(200, {"value": children})
         return not_found(key)
 
@@ -133,7 +133,9 @@ def not_found(path: str) -> Answer:
 
 def refusal(status: int, code: str, message: str = "no", **headers: str) -> Answer:
     """An error of ARM."""
-    return Answer(status, {"error": {"code": code, "message": message}}, {k.replace("_", "-"): v for k, v in headers.items()})
+    return Answer(
+        status, {"error": {"code": code, "message": message}}, {k.replace("_", "-"): v for k, v in headers.items()}
+    )
 
 
 def session(arm: Arm, **options: t.Any) -> Session:
@@ -156,7 +158,10 @@ class _Token:
 def _over(below: t.Any, above: t.Any) -> t.Any:
     if isinstance(below, dict) and isinstance(above, dict):
         # Tags are the exception: ARM replaces them as a whole.
-        return {**below, **{key: value if key == "tags" else _over(below.get(key), value) for key, value in above.items()}}
+        return {
+            **below,
+            **{key: value if key == "tags" else _over(below.get(key), value) for key, value in above.items()},
+        }
     return above
 
 
