@@ -89,8 +89,22 @@ def _fault_parser(fault: argparse.ArgumentParser) -> None:
     clear = actions.add_parser("clear", help="remove one rule, or all")
     clear.add_argument("id", nargs="?", default="")
     clear.set_defaults(run=_fault_clear)
+    quota = actions.add_parser("quota", help="set a quota of a region, such as cores or standardDSv5Family")
+    quota.add_argument("location")
+    quota.add_argument("name")
+    quota.add_argument("value", type=int)
+    quota.set_defaults(run=_limit, limit="quota")
+    capacity = actions.add_parser("capacity", help="set how many machines of a size a region can run")
+    capacity.add_argument("location")
+    capacity.add_argument("name", help="the size, such as Standard_HB120rs_v3")
+    capacity.add_argument("value", type=_count, help="a number, or any")
+    capacity.set_defaults(run=_limit, limit="capacity")
     for action in actions.choices.values():
         action.add_argument("--state", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+
+def _count(text: str) -> int | None:
+    return None if text == "any" else int(text)
 
 
 def _up(state: StateDirectory, options: argparse.Namespace) -> int:
@@ -134,13 +148,7 @@ def _serve_behind(state: StateDirectory, driver: str, time_scale: float, ephemer
         )
     while state.running() != child.pid:
         if child.poll() is not None:
-            print(state.log.read_bytes()[offset:].decode(errors="replace"), file=sys.stderr, end="")
-            running = state.running()
-            print(
-                f"sandbox: already running (pid {running})" if running else f"sandbox: did not start, see {state.log}",
-                file=sys.stderr,
-            )
-            return 0 if running else 1
+            return _lost(state, offset)
         if time.monotonic() - began > START_TIMEOUT:
             child.terminate()
             print(f"sandbox: did not start within {START_TIMEOUT} s, see {state.log}", file=sys.stderr)
@@ -155,6 +163,19 @@ def _serve_behind(state: StateDirectory, driver: str, time_scale: float, ephemer
     )
     print(f'sandbox: eval "$(python -m sandbox --state {shlex.quote(str(state.path))} env)" points any client to it')
     return 0
+
+
+def _lost(state: StateDirectory, offset: int) -> int:
+    """Our server has ended: because another one was quicker, or because it cannot run here."""
+    while state.holder() and not state.running():
+        time.sleep(0.05)
+    pid = state.running()
+    if pid:
+        print(f"sandbox: already running (pid {pid}, {state.path})")
+        return 0
+    print(state.log.read_bytes()[offset:].decode(errors="replace"), file=sys.stderr, end="")
+    print(f"sandbox: did not start, see {state.log}", file=sys.stderr)
+    return 1
 
 
 def _status(state: StateDirectory, options: argparse.Namespace) -> int:
@@ -218,8 +239,14 @@ def _fault_clear(state: StateDirectory, options: argparse.Namespace) -> int:
     return 0
 
 
+def _limit(state: StateDirectory, options: argparse.Namespace) -> int:
+    ask(state, options.limit, {name: getattr(options, name) for name in ("location", "name", "value")})
+    print(f"sandbox: {options.limit} of {options.name} in {options.location} is {options.value}")
+    return 0
+
+
 def _down(state: StateDirectory, options: argparse.Namespace) -> int:
-    about, pid = state.server(), state.running()
+    about, pid = state.server(), state.running() or state.holder()
     if pid:
         os.kill(pid, signal.SIGTERM)
         if not _gone(pid, STOP_TIMEOUT):

@@ -32,7 +32,7 @@ from sandbox.arm.tokens import AUDIENCES, Principal, Tokens
 from sandbox.faults import Rule
 from sandbox.providers import prices, register_all
 from sandbox.providers.imds import MetadataServers
-from sandbox.state import StateDirectory
+from sandbox.state import StateDirectory, start_time
 
 log = logging.getLogger("sandbox")
 
@@ -164,8 +164,18 @@ class Sandbox:
             "faults/list": lambda _: [dataclasses.asdict(rule) for rule in faults.rules()],
             "faults/add": lambda body: dataclasses.asdict(faults.add(Rule(**body))),
             "faults/clear": lambda body: {"removed": faults.clear((body or {}).get("id", ""))},
+            "quota": self._set_quota,
+            "capacity": self._set_capacity,
             **self.core.admin,
         }
+
+    def _set_quota(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.core.service("compute_limits").set_quota(body["location"], body["name"], body["value"])
+        return body
+
+    def _set_capacity(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.core.service("compute_limits").set_capacity(body["location"], body["name"], body["value"])
+        return body
 
     def status(self) -> dict[str, Any]:
         """Resources, requests and machines, as ``sandbox status --json`` shows them."""
@@ -205,6 +215,10 @@ def hold(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise AlreadyRunning(str(path.parent)) from None
+        # Named in the lock, too: a server that is still starting must be found by ``down``.
+        lock.truncate(0)
+        lock.write(f"{os.getpid()} {start_time(os.getpid())}")
+        lock.flush()
         yield
 
 

@@ -88,6 +88,14 @@ class StateDirectory:
         pid = description.get("pid", 0)
         return pid if pid and start_time(pid) == description.get("started") else 0
 
+    def holder(self) -> int:
+        """The pid of the server that holds the directory, be it ready or still starting; 0 if none."""
+        try:
+            pid, started = map(int, self.lock.read_text().split())
+        except (OSError, ValueError):
+            return 0
+        return pid if start_time(pid) == started else 0
+
     def wipe(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
 
