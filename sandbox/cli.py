@@ -159,7 +159,8 @@ def _serve_behind(state: StateDirectory, driver: str, time_scale: float, ephemer
         f"sandbox: up in {time.monotonic() - began:.1f} s (pid {child.pid}, driver {driver}, time scale {time_scale:g})"
     )
     print(
-        f"sandbox: state in {state.path}, proxy on 127.0.0.1:{about['proxy_port']}, TLS on 127.0.0.1:{about['tls_port']}"
+        f"sandbox: state in {state.path}, proxy on 127.0.0.1:{about['proxy_port']}, TLS on "
+        f"127.0.0.1:{about['tls_port']}"
     )
     print(f'sandbox: eval "$(python -m sandbox --state {shlex.quote(str(state.path))} env)" points any client to it')
     return 0

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Scripted faults: what Azure does on a bad day, as a table of rules.
 
-A rule matches requests by method and by a pattern (a glob on the resource type or on the path), so many times. Synchronous
-rules refuse, delay or cut the request itself; asynchronous ones let it be accepted and its operation fail.
+A rule matches requests by method and by a pattern (a glob on the resource type or on the path), so many times.
+Synchronous rules refuse, delay or cut the request itself; asynchronous ones let it be accepted and its operation fail.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.arm.errors import ArmError
 
 if TYPE_CHECKING:
-    from sandbox.arm.store import Store
+    from sandbox.arm.store import Resource, Store
 
 SETTING = "faults"
 
@@ -25,14 +25,17 @@ KNOWN: dict[str, tuple[int, str, str]] = {
     "SkuNotAvailable": (
         409,
         "sync",
-        "The requested VM size for resource 'Following SKUs have failed for Capacity Restrictions: {size}' is currently "
-        "not available in location '{location}'. Please try another size or deploy to a different location or different "
+        "The requested VM size for resource 'Following SKUs have failed for Capacity Restrictions: {size}' is "
+        "currently "
+        "not available in location '{location}'. Please try another size or deploy to a different location or "
+        "different "
         "zone. See https://aka.ms/azureskunotavailable for details.",
     ),
     "AllocationFailed": (
         200,
         "async",
-        "Allocation failed. We do not have sufficient capacity for the requested VM size in this region. Read more about "
+        "Allocation failed. We do not have sufficient capacity for the requested VM size in this region. Read more "
+        "about "
         "improving likelihood of allocation success at http://aka.ms/allocation-guidance",
     ),
     "ZonalAllocationFailed": (
@@ -57,7 +60,8 @@ KNOWN: dict[str, tuple[int, str, str]] = {
     "OSProvisioningTimedOut": (
         200,
         "async",
-        "OS Provisioning for VM did not finish in the allotted time. The VM may still finish provisioning successfully. "
+        "OS Provisioning for VM did not finish in the allotted time. The VM may still finish provisioning "
+        "successfully. "
         "Please check provisioning state later.",
     ),
     "TooManyRequests": (429, "sync", "Too many requests. Please try again after sometime."),
@@ -109,6 +113,18 @@ class Fault:
     error: ArmError | None = None
     reset: bool = False
     delay: float = field(default=0.0)
+
+
+def worded(error: ArmError, body: Any, resource: Resource | None) -> ArmError:
+    """The error with the VM size and region of the request (or of the resource that it is about) in its text."""
+    sources = [source for source in (body, resource.body if resource else None) if isinstance(source, dict)]
+    size, location = "", ""
+    for source in sources:
+        profile = (source.get("properties") or {}).get("hardwareProfile") or {}
+        size = size or profile.get("vmSize") or (source.get("sku") or {}).get("name") or ""
+        location = location or source.get("location") or ""
+    message = error.message.replace("{size}", size).replace("{location}", location)
+    return ArmError(error.status, error.code, message, headers=error.headers)
 
 
 class Faults:

@@ -86,7 +86,8 @@ class Core:
         return self._services.get(name, default)
 
     def on_group_delete(self, type: str, order: int, deleter: Deleter) -> None:
-        """How a resource of ``type`` goes away with its group: types with a low order first, ``deleter(resource)`` for each.
+        """How a resource of ``type`` goes away with its group: types with a low order first, ``deleter(resource)``
+        for each.
 
         The deleter removes the row (and all that hangs on it) without any guard; it may block for machines.
         Types without a deleter go last, by removing their rows.
@@ -135,7 +136,9 @@ class Core:
         return self.answer(self.require(request.id))
 
     def list_handler(self, request: Request) -> Answer:
-        """The plain list of a type: below ``request.rid`` if the route names a parent, else in the group or subscription."""
+        """The plain list of a type: below ``request.rid`` if the route names a parent, else in the group or
+        subscription.
+        """
         if request.rid is not None:
             self.require(request.rid)
         elif request.group:

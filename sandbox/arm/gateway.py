@@ -27,6 +27,7 @@ from sandbox.arm.errors import ArmError
 from sandbox.arm.login import Login, cloud_metadata
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.tokens import Tokens
+from sandbox.faults import worded
 
 LOGIN_HOSTS = ("login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net")
 METHODS = ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS"]
@@ -124,9 +125,9 @@ class Gateway:
                 return self._cut(http)
         try:
             request.claims = self._tokens.verify(http.headers.get("authorization"))
-            if fault is not None and fault.error is not None:
-                raise fault.error
             request.body = _parse(raw)
+            if fault is not None and fault.error is not None:
+                raise worded(fault.error, request.body, self._core.store.get(request.path))
         except ArmError as error:
             answer = Answer(error.status, error.body(), dict(error.headers))
         else:

@@ -12,8 +12,8 @@ class ResourceId:
     """A parsed id. ``types`` and ``names`` run in parallel: ``("virtualNetworks", "subnets")`` and ``("v", "s")``.
 
     A resource group has the namespace ``Microsoft.Resources`` and the type ``resourceGroups``. ``group`` is empty for
-    resources of a subscription. ``scope`` is the id that an extension resource (a role assignment) hangs on; empty for all
-    others.
+    resources of a subscription. ``scope`` is the id that an extension resource (a role assignment) hangs on; empty
+    for all others.
     """
 
     subscription: str

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 class Request:
     """One ARM request.
 
-    ``params`` are the values of the route's placeholders; ``rid`` is the id that the route names (of the resource, or for
-    an action and a nested list of the resource that it belongs to), None for lists; ``query`` has lower-case keys
-    (``$expand`` stays ``$expand``); ``headers`` has lower-case keys; ``base_url`` is ``https://host`` of the Host header, from
-    which absolute URLs are made; ``type`` is the canonical type of the route.
+    ``params`` are the values of the route's placeholders; ``rid`` is the id that the route names (of the resource, or
+    for an action and a nested list of the resource that it belongs to), None for lists; ``query`` has lower-case keys
+    (``$expand`` stays ``$expand``); ``headers`` has lower-case keys; ``base_url`` is ``https://host`` of the Host
+    header, from which absolute URLs are made; ``type`` is the canonical type of the route.
     """
 
     core: Core

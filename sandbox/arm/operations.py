@@ -28,7 +28,9 @@ Headers = Literal["aao", "location", "both"]
 KEEP_ENDED = 86400.0
 WORKERS = 64
 PREEMPTED = "OperationPreempted"
-"""Raised by work that a newer operation on the resource has overtaken: it ends Canceled, and the resource is the other's."""
+"""Raised by work that a newer operation on the resource has overtaken: it ends Canceled, and the
+resource is the other's.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,9 @@ class Style:
 
     ``segment`` is the URL segment of the status resource below ``providers/<namespace>/locations/<location>``,
     ``result_segment`` the one of the Location URL; empty means the status URL with ``&monitor=true``. ``times`` adds
-    startTime, endTime and name to the status body. ``output`` adds ``properties.output`` on success if the work returned
-    something. ``done`` is the status of a finished Location without a result. ``retry`` and ``poll`` are the Retry-After of
-    the first answer and of polls, in seconds at time scale 1; 0 leaves the header out.
+    startTime, endTime and name to the status body. ``output`` adds ``properties.output`` on success if the work
+    returned something. ``done`` is the status of a finished Location without a result. ``retry`` and ``poll`` are the
+    Retry-After of the first answer and of polls, in seconds at time scale 1; 0 leaves the header out.
     """
 
     name: str
@@ -161,7 +163,8 @@ class Operations:
     ) -> Answer:
         """Record an operation, start it once the running transaction is committed, and answer its acceptance.
 
-        ``latency`` seconds, times the time scale, pass before the work is called. ``location`` is the region in the URL,
+        ``latency`` seconds, times the time scale, pass before the work is called. ``location`` is the region in the
+        URL,
         ``args`` must be JSON. ``exclusive``: 409 AnotherOperationInProgress if the resource has a running operation.
         """
         core, now, operation_id = self._core, time.time(), str(uuid.uuid4())

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A CONNECT proxy on loopback that knows Azure's host names and nothing else.
 
-A CONNECT to one of them on port 443 ends at the sandbox's own TLS port; everything else is refused with 403. So clients need
-only ``HTTPS_PROXY``, and nothing ever leaves the machine.
+A CONNECT to one of them on port 443 ends at the sandbox's own TLS port; everything else is refused with 403. So
+clients need only ``HTTPS_PROXY``, and nothing ever leaves the machine.
 """
 
 from __future__ import annotations

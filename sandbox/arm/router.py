@@ -21,7 +21,9 @@ SCOPE = "/{scope*}"
 
 @dataclass
 class Route:
-    """``kind``: resource (the path is an id), child (id of the parent plus one segment: nested list or action), list, other."""
+    """``kind``: resource (the path is an id), child (id of the parent plus one segment: nested list or
+    action), list, other.
+    """
 
     method: str
     template: str
@@ -47,7 +49,9 @@ class Router:
         self.types: dict[str, str] = {}
 
     def add(self, method: str, template: str, handler: Handler, *, type: str = "", kind: str = "other") -> None:
-        """Answer ``method`` on ``template`` (with ``{placeholders}``) by ``handler``. A later route replaces an equal one."""
+        """Answer ``method`` on ``template`` (with ``{placeholders}``) by ``handler``. A later route replaces
+        an equal one.
+        """
         scoped = template.startswith(SCOPE)
         node = self._scoped if scoped else self._root
         names = []

@@ -64,8 +64,8 @@ CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)
 class Resource:
     """One resource. ``body`` is what a GET answers (id, name, type, location, tags, properties); ``internal`` is ours.
 
-    ``sort`` orders lists among siblings (0 for almost all; instance number for scale set instances), ``version`` counts the
-    writes, ``created`` and ``changed`` are seconds since the epoch, set by the store.
+    ``sort`` orders lists among siblings (0 for almost all; instance number for scale set instances), ``version``
+    counts the writes, ``created`` and ``changed`` are seconds since the epoch, set by the store.
     """
 
     id: str
@@ -160,7 +160,9 @@ class Store:
         return row is not None
 
     def put(self, *resources: Resource) -> None:
-        """Write whole resources; ``version``, ``created`` and ``changed`` of the given objects are brought up to date."""
+        """Write whole resources; ``version``, ``created`` and ``changed`` of the given objects are brought up
+        to date.
+        """
         now = time.time()
         rows = []
         for resource in resources:
@@ -225,14 +227,15 @@ class Store:
             if value is not None:
                 where.append(f"{column} = ?")
                 values.append(value.lower())
-        query = f"SELECT * FROM resources WHERE {' AND '.join(where)} ORDER BY sort, key LIMIT ? OFFSET ?"
+        # Only column names that stand above are put together; values are bound.
+        query = f"SELECT * FROM resources WHERE {' AND '.join(where)} ORDER BY sort, key LIMIT ? OFFSET ?"  # noqa: S608
         return [_resource(row) for row in self._db().execute(query, (*values, limit, offset))]
 
     def count(self, type: str, *, parent: str | ids.ResourceId | None = None) -> int:
-        where, values = "type = ?", [type.lower()]
+        query, values = "SELECT count(*) FROM resources WHERE type = ?", [type.lower()]
         if parent is not None:
-            where, values = where + " AND parent = ?", [*values, ids.key(parent)]
-        count: int = self._db().execute(f"SELECT count(*) FROM resources WHERE {where}", values).fetchone()[0]
+            query, values = query + " AND parent = ?", [*values, ids.key(parent)]
+        count: int = self._db().execute(query, values).fetchone()[0]
         return count
 
     def in_scope(self, subscription: str, group: str | None = None) -> Iterable[Resource]:

@@ -219,7 +219,8 @@ class Authorization:
             known = row is not None
         if not known:
             text = (
-                f"Principal {principal.replace('-', '')} does not exist in the directory {settings.tenant}. Check that you "
+                f"Principal {principal.replace('-', '')} does not exist in the directory {settings.tenant}. Check "
+                "that you "
                 "have the correct principal ID. If you are creating this principal and then immediately assigning a "
                 "role, this error might be related to a replication delay. In this case, set the role assignment "
                 "principalType property to a value, such as ServicePrincipal, User, or Group.  "

@@ -59,7 +59,8 @@ class Groups:
 
     def _refuse_while_deleting(self, group: Resource) -> None:
         if group.properties["provisioningState"] == "Deleting":
-            message = f"The resource group '{group.body['name']}' is in deprovisioning state and cannot perform this operation."
+            name = group.body["name"]
+            message = f"The resource group '{name}' is in deprovisioning state and cannot perform this operation."
             raise ArmError(409, "ResourceGroupBeingDeleted", message, headers=GATEWAY)
 
     def get(self, request: Request) -> Answer:
@@ -148,7 +149,8 @@ CLAUSE = re.compile(
 def resource_filter(text: str) -> Any:
     """The ``$filter`` of resource lists as a function of a body: clauses joined by ``and``, or by ``or``.
 
-    Fields: resourceType, name, location, resourceGroup, tagName with tagValue. 400 InvalidFilterInQueryString otherwise.
+    Fields: resourceType, name, location, resourceGroup, tagName with tagValue. 400 InvalidFilterInQueryString
+    otherwise.
     """
     if not text.strip():
         return lambda body: True

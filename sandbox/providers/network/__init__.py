@@ -51,7 +51,9 @@ class Network:
         return vnet.id
 
     def address_of(self, nic_id: str) -> tuple[str, str, str]:
-        """(virtual network id, subnet id, private address) of the interface's primary configuration. 400 if not there."""
+        """(virtual network id, subnet id, private address) of the interface's primary configuration. 400 if
+        not there.
+        """
         nic = self._core.store.get(nic_id)
         if nic is None:
             raise invalid_reference(nic_id, nic_id)

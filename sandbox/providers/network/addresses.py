@@ -121,7 +121,9 @@ class Addresses:
         return (row["pool"], str(ipaddress.IPv4Address(row["address"]))) if row else None
 
     def public(self, owner: str) -> str:
-        """A public address for the resource ``owner``; the one that it has, if it has one. 400 when all are given away."""
+        """A public address for the resource ``owner``; the one that it has, if it has one. 400 when all are
+        given away.
+        """
         reserved = {int(ipaddress.IPv4Address(one)) for one in self._core.driver.reserved_public_addresses()}
         with self._core.store.transaction() as db:
             known = self.of(owner)

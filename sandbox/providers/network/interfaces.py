@@ -154,7 +154,8 @@ class Interfaces(NetworkType):
         machine = reference(resource.properties.get("virtualMachine"))
         if machine:
             text = (
-                f"Network Interface {resource.id} is used by existing resource {machine}. In order to delete the network "
+                f"Network Interface {resource.id} is used by existing resource {machine}. In order to delete the "
+                "network "
                 "interface, it must be dissociated from the resource. To learn more, see aka.ms/deletenic."
             )
             raise ArmError(400, "NicInUse", text, details=[])

@@ -37,9 +37,13 @@ def register(core: Core) -> None:
     core.router.add("GET", path, usages, type="Microsoft.Network/locations/usages", kind="list")
 
 
+def _any(found: Resource) -> bool:
+    return True
+
+
 def _usage(core: Core, subscription: str, location: str, name: str) -> dict[str, Any]:
     shown, kind, limit = LIMITS[name]
-    counted = COUNTED.get(name, lambda found: True)
+    counted = COUNTED.get(name, _any)
     found = core.store.list(f"Microsoft.Network/{kind}", subscription=subscription)
     return {
         "currentValue": sum(1 for one in found if one.body["location"] == location and counted(one)),

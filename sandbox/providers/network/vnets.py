@@ -153,7 +153,8 @@ class VirtualNetworks(NetworkType):
         users = self.addresses.in_subnet(subnet["id"])
         if users:
             text = (
-                f"Subnet {subnet['name']} is in use by {self._spelled(users[0].owner)} and cannot be deleted. In order to "
+                f"Subnet {subnet['name']} is in use by {self._spelled(users[0].owner)} and cannot be deleted. In "
+                "order to "
                 "delete the subnet, delete all the resources within the subnet. See aka.ms/deletesubnet."
             )
             raise ArmError(400, "InUseSubnetCannotBeDeleted", text, details=[])
@@ -327,7 +328,8 @@ def network_of(prefix: Any, owner: str) -> ipaddress.IPv4Network | ipaddress.IPv
         raise ArmError(400, "InvalidAddressPrefixFormat", text, details=[])
     if interface.ip != interface.network.network_address:
         text = (
-            f"The address prefix {prefix} in resource {owner} has an invalid CIDR notation. For the given prefix length, "
+            f"The address prefix {prefix} in resource {owner} has an invalid CIDR notation. For the given prefix "
+            "length, "
             f"the address prefix should be {interface.network}."
         )
         raise ArmError(400, "InvalidCIDRNotation", text, details=[])
