@@ -123,7 +123,5 @@ def test_a_group_without_scale_sets_is_an_empty_fleet() -> None:
 
 def test_a_missing_group_is_an_error_because_a_pass_must_not_take_it_for_an_empty_one() -> None:
     world = World()
-    world.script(
-        "GET", "virtualMachineScaleSets$", Answer(404, {"error": {"code": "ResourceGroupNotFound", "message": "?"}})
-    )
+    world.script("GET", "virtualMachineScaleSets$", refusal(404, "ResourceGroupNotFound"))
     assert "ResourceGroupNotFound" in observe(world).fleet.errors[0]
