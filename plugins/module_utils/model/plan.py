@@ -84,7 +84,7 @@ class Wake:
 
 @dataclass(frozen=True)
 class Remove:
-    """Take idle nodes away: for Slurm, ask for power down."""
+    """Take nodes without jobs away: for Slurm, ask for power down, which also ends their being down."""
 
     nodes: tuple[str, ...]
     reason: str

@@ -60,18 +60,25 @@ def real_memory(memory_mib: int) -> int:
 
 
 def slurm_partitions(cluster: Cluster) -> list[dict[str, t.Any]]:
-    """One dictionary per partition: name, nodes (host lists with commas), count (of nodes), default, options."""
+    """One dictionary per partition: name, nodes (host lists with commas), count, default, options.
+
+    ``count`` is how many of the nodes can be there at once: a node array may have fewer nodes than its sizes together.
+    """
     groups = _layout.layout(cluster).node_groups
     return [
         {
             "name": partition.name,
             "nodes": ",".join(group.hostlist for group in groups if group.node_array in partition.node_arrays),
-            "count": sum(group.count for group in groups if group.node_array in partition.node_arrays),
+            "count": sum(_most(cluster.array(name), groups) for name in dict.fromkeys(partition.node_arrays)),
             "default": partition.default,
             "options": dict(partition.options),
         }
         for partition in cluster.partitions
     ]
+
+
+def _most(array: NodeArray, groups: t.Sequence[_layout.NodeGroup]) -> int:
+    return min(array.max_nodes, sum(group.count for group in groups if group.node_array == array.name))
 
 
 def slurm_topology(cluster: Cluster) -> list[dict[str, str]]:

@@ -38,6 +38,7 @@ class Decisions:
         self._drain: dict[str, tuple[str, bool]] = {}
         self._resume: dict[str, str] = {}
         self._wake: dict[str, str] = {}
+        self._remove: dict[str, str] = {}
         self._comments: dict[str, tuple[Job, str]] = {}
         self._unmet: dict[str, set[str]] = {}
         self.refused: dict[str, tuple[Job, str]] = {}
@@ -93,6 +94,10 @@ class Decisions:
         """Bring a node up without a job."""
         self._wake.setdefault(state.name, reason)
 
+    def remove(self, state: NodeState, reason: str) -> None:
+        """Have a node powered down, which also ends its being down."""
+        self._remove.setdefault(state.name, reason)
+
     def comment(self, job: Job, text: str) -> None:
         """Tell the owner of a job; what was said first in a pass holds."""
         self._comments.setdefault(job.id, (job, plain(PREFIX + text)))
@@ -132,6 +137,7 @@ class Decisions:
         for requeue in (True, False):
             nodes = {name: why for name, (why, again) in self._drain.items() if again == requeue}
             scheduler.extend(steps.Drain(names, why, requeue) for why, names in _by_reason(nodes))
+        scheduler.extend(steps.Remove(names, why) for why, names in _by_reason(self._remove))
         resume = {name: why for name, why in self._resume.items() if name not in self._drain}
         scheduler.extend(steps.Resume(names, why) for why, names in _by_reason(resume))
         scheduler.extend(steps.Wake(names, why) for why, names in _by_reason(self._wake))

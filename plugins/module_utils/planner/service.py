@@ -11,11 +11,21 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout imp
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits, Room
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.supply import Key, Supply, key_of
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import OFF, PREFIX, NodeState, View
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import (
+    COMING,
+    GOING,
+    OFF,
+    PREFIX,
+    NodeState,
+    View,
+)
 
 
 class Service:
-    """Decides for nodes that are off. ``blocked`` says afterwards what is in the way of each kind of node."""
+    """Decides for nodes that are off, or were taken out of service on their way up.
+
+    ``blocked`` says afterwards what is in the way of each kind of node.
+    """
 
     def __init__(
         self, cluster: Cluster, layout: Layout, view: View, decided: Decisions, limits: Limits, supply: Supply
@@ -28,16 +38,27 @@ class Service:
         """Drain, resume and wake nodes that are powered down."""
         kept = frozenset(kept_nodes(self._cluster))
         off: dict[Key, list[NodeState]] = {}
+        returning: dict[Key, int] = {}
         for state in self._view.nodes:
-            if state.phase == OFF and state.place is not None and not state.busy and state.machine is None:
-                off.setdefault(key_of(state.place), []).append(state)
+            if state.place is None:
+                continue
+            key = key_of(state.place)
+            if state.phase == GOING or "POWER_DOWN" in state.node.flags:
+                returning[key] = returning.get(key, 0) + (not state.out_of_service)
+            # A node that was drained while it came up has lost its jobs, and waits here like one that is off.
+            elif (
+                (state.phase == OFF or (state.phase == COMING and state.ours)) and not state.busy and not state.machine
+            ):
+                off.setdefault(key, []).append(state)
         for group in self._layout.node_groups:
             for part in group.placement_groups or (None,):
                 key = (group.prefix, part.index if part else 0)
                 some_node = f"{group.prefix}-{part.first if part else 1}"
-                self._decide_alike(key, some_node, off.get(key, []), kept)
+                self._decide_alike(key, some_node, off.get(key, []), returning.get(key, 0), kept)
 
-    def _decide_alike(self, key: Key, some_node: str, off: t.Sequence[NodeState], kept: t.AbstractSet[str]) -> None:
+    def _decide_alike(
+        self, key: Key, some_node: str, off: t.Sequence[NodeState], returning: int, kept: t.AbstractSet[str]
+    ) -> None:
         headroom, room = self._supply.headroom(some_node)
         if not headroom:
             self.blocked[key] = room
@@ -49,7 +70,7 @@ class Service:
             return
         # No more nodes go back into service than could be served, or Slurm would choose them in vain.
         waiting = [state for state in off if state.ours and not state.node.instance_id]
-        for state in waiting[: max(0, headroom - len(ready))]:
+        for state in waiting[: max(0, headroom - len(ready) - returning)]:
             self._decided.resume(state, "it can be served again")
         asked = [state for state in ready if state.name in kept and "POWER_UP" not in state.node.flags]
         for state in asked[:headroom]:

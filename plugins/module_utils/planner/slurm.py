@@ -34,7 +34,6 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view imp
 )
 
 GONE = PREFIX + "machine is gone"
-SILENT = PREFIX + "machine does not answer"
 
 
 def plan(cluster: Cluster, layout: Layout, queue: Queue, fleet: Fleet, catalog: Catalog, now: int) -> steps.Plan:
@@ -96,9 +95,12 @@ class Judge:
 
     def _coming(self, state: NodeState) -> None:
         machine = state.machine
+        if "POWER_DOWN" in state.node.flags:
+            return  # about to be powered down; slurmctld says so within seconds
         if state.ours:
-            # The pass that took it out of service was cut short before it was powered down.
-            self._decided.drain(state, _our_reason(state), requeue=True)
+            # It lost its jobs as it was taken out of service and waits for its return; `Service` knows when.
+            if machine is not None and (machine.failed or machine.age(self._now) > self._policy.boot_timeout):
+                self._decided.shrink(machine, f"{state.name} is out of service")
         elif machine is None or machine.leaving:
             self._decided.release(state, "its machine is gone")
             self._want(state)
@@ -118,6 +120,7 @@ class Judge:
         if self._view.claims_missing(state):
             self._decided.release(state, "its machine is gone")
             self._decided.drain(state, GONE, requeue=True)
+            self._decided.remove(state, "its machine is gone")
         elif state.machine is not None and state in self._view.healed:
             self._decided.claim(state, state.machine, "it has joined from this machine")
         if state.ours and state.machine is not None and not state.machine.failed:
@@ -126,17 +129,17 @@ class Judge:
     def _broken(self, state: NodeState) -> None:
         machine = state.machine
         silent_for = self._now - state.node.reason_at if state.node.reason_at else 0
-        if state.ours:
-            self._decided.drain(state, _our_reason(state), requeue=True)
-        elif state.busy:
+        if state.busy or "POWER_DOWN" in state.node.flags:
             return
-        elif self._view.claims_missing(state) or (machine is not None and (machine.leaving or machine.failed)):
+        if self._view.claims_missing(state) or (machine is not None and (machine.leaving or machine.failed)):
             if machine is not None and not machine.leaving:
                 self._decided.shrink(machine, f"{state.name} is down and its machine is off")
             self._decided.release(state, "its machine is gone")
-            self._decided.drain(state, GONE, requeue=True)
+            self._decided.remove(state, "its machine is gone")
+        elif state.ours:
+            self._decided.remove(state, "it was taken down to be powered down")
         elif machine is not None and "NOT_RESPONDING" in state.node.flags and silent_for > self._policy.boot_timeout:
-            self._decided.drain(state, SILENT, requeue=True)
+            self._decided.remove(state, f"its machine does not answer for {silent_for} s")
 
     def _powered_down(self, state: NodeState) -> None:
         if state.busy:
@@ -174,10 +177,6 @@ class Judge:
             elif known is not None and known.until + self._policy.backoff_max < self._now:
                 self._view.scale_sets[key] = dataclasses.replace(item, unavailable=None)
                 self._decided.mark(item, Unavailable(0, known.code, 0), "that was long ago")
-
-
-def _our_reason(state: NodeState) -> str:
-    return state.node.reason if state.node.reason.startswith(PREFIX) else PREFIX + "machine did not come in time"
 
 
 def error_code(machine: Machine) -> str:

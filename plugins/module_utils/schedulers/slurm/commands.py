@@ -37,7 +37,7 @@ def release(nodes: t.Sequence[str]) -> Command:
 
 
 def drain(nodes: t.Sequence[str], reason: str) -> Command:
-    """No new jobs on the nodes."""
+    """No new jobs on the nodes; jobs that wait for nodes which are powering up are requeued at once."""
     return _update("drain", nodes, "state=drain", f"reason={reason}")
 
 
@@ -47,7 +47,7 @@ def down(nodes: t.Sequence[str], reason: str) -> Command:
 
 
 def power_down_force(nodes: t.Sequence[str]) -> Command:
-    """Begin to power nodes down, whatever they do."""
+    """Power nodes down, whatever they do; this ends being down or drained, too."""
     return _update("power_down_force", nodes, "state=power_down_force")
 
 
@@ -64,6 +64,11 @@ def power_up(nodes: t.Sequence[str]) -> Command:
 def power_down(nodes: t.Sequence[str]) -> Command:
     """Power nodes down as soon as no job is on them."""
     return _update("power_down", nodes, "state=power_down")
+
+
+def start_now(job: str) -> Command:
+    """Let a requeued job start again at once: Slurm would have it wait until its old credential has expired."""
+    return Command("start_now", ("scontrol", "update", f"jobid={job}", "starttime=now"))
 
 
 def comment(job: str, text: str) -> Command:

@@ -56,6 +56,7 @@ def writes(steps: t.Sequence[plan.SchedulerStep], queue: Queue) -> tuple[tuple[W
     A job that is gone needs no comment any more: that is no refusal.
     """
     nodes = {node.name: node for node in queue.nodes}
+    forced = {name for step in steps if isinstance(step, plan.Drain) and step.requeue for name in step.nodes}
     jobs = {job.id: job for job in queue.jobs}
     wanted: list[Write] = []
     refused: list[Refusal] = []
@@ -71,7 +72,10 @@ def writes(steps: t.Sequence[plan.SchedulerStep], queue: Queue) -> tuple[tuple[W
         if isinstance(step, plan.Claim):
             wanted.extend(_claim(number, step, known))
         else:
-            wanted.extend(_for_nodes(number, step, known))
+            changes = list(_for_nodes(number, step, known, forced))
+            wanted.extend(changes)
+            if changes and isinstance(step, plan.Drain) and step.requeue:
+                wanted.extend(_start_again(number, step, queue.jobs))
     return tuple(wanted), tuple(refused)
 
 
@@ -98,9 +102,20 @@ def _comment(number: int, step: plan.Comment, job: t.Optional[Job]) -> t.Iterato
 _NodesStep = t.Union[plan.Release, plan.Drain, plan.Resume, plan.Wake, plan.Remove]
 
 
-def _for_nodes(number: int, step: _NodesStep, known: t.Sequence[QueueNode]) -> t.Iterator[Write]:
+def _start_again(number: int, step: plan.Drain, jobs: t.Sequence[Job]) -> t.Iterator[Write]:
+    """Jobs that lose their nodes may start on others at once."""
+    lost = frozenset(step.nodes)
+    for job in jobs:
+        if job.state in ("configuring", "running") and lost.intersection(job.nodes):
+            before = f"job {job.id}: {job.state} on {hostlist.compress(job.nodes)}"
+            yield Write(commands.start_now(job.id), (before,), (f"job {job.id}: requeued",), number)
+
+
+def _for_nodes(
+    number: int, step: _NodesStep, known: t.Sequence[QueueNode], forced: t.AbstractSet[str]
+) -> t.Iterator[Write]:
     """The commands of a step for many nodes, each for the nodes that are not yet as they should be."""
-    for build, pending, after in _actions(step):
+    for build, pending, after in _actions(step, forced):
         todo = [node for node in known if pending(node)]
         if todo:
             before = tuple(f"{node.name}: {describe(node)}" for node in todo)
@@ -111,33 +126,62 @@ def _for_nodes(number: int, step: _NodesStep, known: t.Sequence[QueueNode]) -> t
 _Action = tuple[t.Callable[[t.Sequence[str]], Command], t.Callable[[QueueNode], bool], str]
 
 
-def _actions(step: _NodesStep) -> list[_Action]:
+def _actions(step: _NodesStep, forced: t.AbstractSet[str]) -> list[_Action]:
+    """What a step means for nodes in different states: command, which nodes, and their state after it."""
     if isinstance(step, plan.Release):
         return [(commands.release, _is_claimed, "no instance")]
     if isinstance(step, plan.Resume):
-        return [(commands.resume, lambda node: bool(node.flags & {"DOWN", "DRAIN", "FAIL"}), "in service")]
+        # Resumed as it is, a node that was drained on its way up would still want a machine, for nobody.
+        return [
+            (commands.power_down_force, lambda node: _is_out(node) and _is_coming(node), "POWERING_DOWN"),
+            (commands.resume, lambda node: _is_out(node) and not _is_coming(node), "in service"),
+        ]
     if isinstance(step, plan.Wake):
         return [(commands.power_up, lambda node: "POWERED_DOWN" in node.flags, "POWERING_UP")]
     if isinstance(step, plan.Remove):
-        return [(commands.power_down, lambda node: not node.flags & (_POWER_OFF | {"POWER_DOWN"}), "POWERING_DOWN")]
-    reason = step.reason
-    if not step.requeue:
         return [
-            (
-                lambda names: commands.drain(names, reason),
-                lambda node: "DRAIN" not in node.flags or node.reason != reason,
-                f"DRAIN {reason}",
-            )
+            (commands.power_down_force, lambda node: _is_up(node) and _must(node, forced), "POWERING_DOWN"),
+            (commands.power_down, lambda node: _is_up(node) and not _must(node, forced), "POWERING_DOWN"),
         ]
-    # Only a node that is down gives its jobs back at once; only one that is powered down can be asked for again.
+    return _drain_actions(step)
+
+
+def _drain_actions(step: plan.Drain) -> list[_Action]:
+    reason = step.reason
+
+    def drain(names: t.Sequence[str]) -> Command:
+        return commands.drain(names, reason)
+
+    def undrained(node: QueueNode) -> bool:
+        return "DRAIN" not in node.flags or node.reason != reason
+
+    if not step.requeue:
+        return [(drain, undrained, f"DRAIN {reason}")]
+    # Draining gives jobs back that wait for the node to come up; jobs that run end only when the node is down.
     return [
+        (drain, lambda node: _is_coming(node) and undrained(node), f"DRAIN {reason}"),
         (
             lambda names: commands.down(names, reason),
-            lambda node: "DOWN" not in node.flags or node.reason != reason,
+            lambda node: not _is_coming(node) and ("DOWN" not in node.flags or node.reason != reason),
             f"DOWN {reason}",
         ),
-        (commands.power_down_force, lambda node: not node.flags & _POWER_OFF, "POWERING_DOWN"),
     ]
+
+
+def _is_coming(node: QueueNode) -> bool:
+    return "POWERING_UP" in node.flags and not node.flags & _POWER_OFF
+
+
+def _is_out(node: QueueNode) -> bool:
+    return bool(node.flags & {"DOWN", "DRAIN", "FAIL"})
+
+
+def _is_up(node: QueueNode) -> bool:
+    return not node.flags & (_POWER_OFF | {"POWER_DOWN"})
+
+
+def _must(node: QueueNode, forced: t.AbstractSet[str]) -> bool:
+    return "DOWN" in node.flags or node.name in forced
 
 
 def _is_claimed(node: QueueNode) -> bool:

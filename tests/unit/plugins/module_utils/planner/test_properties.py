@@ -35,6 +35,9 @@ FLAGS = [
     {"ALLOCATED", "POWER_DOWN"},
     {"DOWN", "NOT_RESPONDING"},
     {"DOWN"},
+    {"IDLE", "POWER_DOWN"},
+    {"IDLE", "POWERING_UP", "POWER_DOWN"},
+    {"DOWN", "POWERING_UP"},
 ]
 REASONS = [
     "",

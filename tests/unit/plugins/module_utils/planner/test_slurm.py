@@ -208,6 +208,7 @@ def test_a_node_whose_machine_is_gone_is_released_and_its_job_requeued() -> None
     assert world.plan().scheduler == (
         steps.Release(("htc-d4sv5-1",), "its machine is gone"),
         steps.Drain(("htc-d4sv5-1",), "azure_hpc: machine is gone", requeue=True),
+        steps.Remove(("htc-d4sv5-1",), "its machine is gone"),
     )
 
 
@@ -217,8 +218,8 @@ def test_a_node_that_is_silent_for_long_is_replaced_but_not_one_that_people_took
         quiet = ("NOT_RESPONDING",) if reason.startswith("Not") else ()
         world.change(name, reason_at=NOW - 601)
         put(world, name, "DOWN", *quiet, reason=reason, instance_id=machine(world))
-    (drain,) = world.plan().scheduler
-    assert drain == steps.Drain(("htc-d4sv5-1",), "azure_hpc: machine does not answer", requeue=True)
+    (remove,) = world.plan().scheduler
+    assert remove == steps.Remove(("htc-d4sv5-1",), "its machine does not answer for 601 s")
 
 
 def test_jobs_that_can_never_start_are_told_why_once() -> None:

@@ -204,13 +204,20 @@ class World:
                 continue
             for job in self.on_node(name):
                 self.requeue(job)
-            off = () if self.nodes[name].flags & {"POWERED_DOWN", "POWERING_DOWN"} else ("POWERING_DOWN",)
-            drop = ("IDLE", "ALLOCATED", "MIXED", "POWERING_UP")
-            self.flag(name, add=("DOWN", *off), drop=drop, reason=step.reason)
+            if "POWERING_UP" in self.nodes[name].flags:
+                self.flag(name, add=("DRAIN",), reason=step.reason)
+            else:
+                self.flag(name, add=("DOWN",), drop=("IDLE", "ALLOCATED"), reason=step.reason)
 
     def _resume(self, step: steps.Resume) -> None:
         for name in step.nodes:
-            self.flag(name, add=("IDLE",), drop=("DRAIN", "DOWN"), reason="")
+            up = "POWERING_UP" in self.nodes[name].flags
+            self.flag(name, add=("IDLE", "POWER_DOWN") if up else ("IDLE",), drop=("DRAIN", "DOWN"))
+
+    def _remove(self, step: steps.Remove) -> None:
+        for name in step.nodes:
+            assert not self.on_node(name)
+            self.flag(name, add=("IDLE", "POWER_DOWN"), drop=("DRAIN", "DOWN", "ALLOCATED"))
 
     def _wake(self, step: steps.Wake) -> None:
         for name in step.nodes:
@@ -260,7 +267,7 @@ class World:
     def _is_free(node: QueueNode, partitions: tuple[str, ...], busy: set[str]) -> bool:
         if node.name in busy or not set(node.partitions) & set(partitions):
             return False
-        return "IDLE" in node.flags and not node.flags & {"DRAIN", "DOWN", "POWERING_DOWN"}
+        return "IDLE" in node.flags and not node.flags & {"DRAIN", "DOWN", "POWERING_DOWN", "POWER_DOWN"}
 
     def pass_time(self, seconds: int, boot: int = 60, run: int = 120) -> None:
         """Machines join after ``boot`` seconds, jobs run for ``run``, idle nodes power down, off ones forget claims."""
@@ -269,7 +276,9 @@ class World:
         self._run(run)
         policy = self.cluster.autoscale
         for node in list(self.nodes.values()):
-            if "POWERING_DOWN" in node.flags:
+            if "POWER_DOWN" in node.flags:
+                self.flag(node.name, add=("POWERING_DOWN",), drop=("POWER_DOWN", "POWERING_UP", "DRAIN"))
+            elif "POWERING_DOWN" in node.flags:
                 self.flag(node.name, add=("POWERED_DOWN",), drop=("POWERING_DOWN",))
                 self.change(node.name, instance_id="", address=node.name, hostname=node.name, last_busy=0)
             elif node.flags == {"IDLE", "CLOUD"} and self.now - node.last_busy > policy.idle_timeout:
