@@ -86,12 +86,14 @@ def remove(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tup
     ids = MachineIds.of(session, options["resource_group"], options["name"])
     actual = observe(session, ids)
     machine = removals([[ids.machine]], VERSION, actual)
-    outcome = apply(session, machine, actual, check)
+    around = removals([[], [ids.interface], [ids.address]], network.VERSION, actual)
+    if check:
+        return apply(session, machine + around, actual, check), ids
+    apply(session, machine, actual, check)
     # Deleting the machine takes along what was created with it; only what is left over is deleted by name.
-    left = outcome.resources if check or not machine else observe(session, ids)
-    rest = removals([[ids.interface], [ids.address]], network.VERSION, left)
-    done = apply(session, rest, left, check)
-    return Outcome((*outcome.writes, *done.writes), done.resources), ids
+    left = observe(session, ids) if machine else actual
+    done = apply(session, removals([[ids.interface], [ids.address]], network.VERSION, left), left, check)
+    return Outcome(machine + around, done.resources), ids
 
 
 def targets(ids: MachineIds, options: t.Mapping[str, t.Any], machine: Json | None) -> list[Target]:
