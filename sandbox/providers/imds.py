@@ -204,7 +204,9 @@ class MetadataServers:
 
     def opened(self, vnet_id: str, listener: socket.socket) -> None:
         """Serve a virtual network; see ``sandbox.machines.MetadataListener``."""
-        if self._loop is not None:
+        if self._loop is None:
+            listener.close()
+        else:
             self._loop.call_soon_threadsafe(self._open, vnet_id, listener)
 
     def closed(self, vnet_id: str) -> None:

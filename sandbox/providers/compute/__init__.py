@@ -19,8 +19,9 @@ from . import sizes
 from .catalogue import Catalogue
 from .disks import DISK, SNAPSHOT, Disks
 from .images import Images
-from .limits import Limits
+from .limits import AVAILABILITY_SET, Limits
 from .machines import Machines, Recovery, metadata
+from .placement import GROUP, Placement
 from .scale_set_instances import ScaleSetInstances
 from .scale_set_works import ScaleSetWorks
 from .scale_sets import ScaleSets
@@ -40,6 +41,8 @@ def register(core: Core) -> None:
     Images(core, machines).register()
     Disks(core, DISK).register()
     Disks(core, SNAPSHOT).register()
+    Placement(core, GROUP).register()
+    Placement(core, AVAILABILITY_SET).register()
 
     def instance_metadata(vnet_id: str, address: str) -> dict[str, Any] | None:
         owner = machines.owner(vnet_id, address)

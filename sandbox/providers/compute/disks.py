@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from sandbox.arm import ids
@@ -131,7 +132,10 @@ class Disks:
             list=core.list_handler,
             list_all=core.list_handler,
         )
+        for action in ("beginGetAccess", "endGetAccess"):
+            core.router.action(kind, action, partial(self.access, action))
         core.operations.register(f"{self._work}.put", self._finish)
+        core.operations.register(f"{self._work}.access", self._access)
         core.operations.register(f"{self._work}.delete", self._remove)
         core.on_group_delete(kind, 30, lambda resource: core.store.delete(resource.id))
 
@@ -193,6 +197,35 @@ class Disks:
 
         changed = self._core.store.update(run.resource_id, change)
         return changed.body if changed else None
+
+    def access(self, action: str, request: Request) -> Answer:
+        """A link to a disk's bytes, given and taken back. There are no bytes behind it."""
+        with self._core.store.transaction():
+            known = self._core.require(request.id)
+            give = action == "beginGetAccess"
+            if give and known.properties.get("diskState") == "Attached":
+                message = f"The disk '{known.rid.name}' is attached to a running VM: access can not be granted."
+                raise ArmError(409, "OperationNotAllowed", message)
+            return self._core.operations.begin(
+                request,
+                f"{self._work}.access",
+                known.id,
+                style=DISKS,
+                location=known.body["location"],
+                latency=1,
+                args={"give": give},
+            )
+
+    def _access(self, run: Run) -> Any:
+        def change(disk: Resource) -> None:
+            idle = "Attached" if "managedBy" in disk.body else "Unattached"
+            disk.properties["diskState"] = "ActiveSAS" if run.args["give"] else idle
+
+        disk = self._core.store.update(run.resource_id, change)
+        if disk is None or not run.args["give"]:
+            return None
+        unique = disk.properties.get("uniqueId", "")
+        return {"accessSAS": f"https://md-{unique[:8]}.blob.storage.azure.net/{unique}/abcd?sv=2018-03-28&sr=b&sp=r"}
 
     def delete(self, request: Request) -> Answer:
         with self._core.store.transaction():

@@ -18,7 +18,7 @@ from sandbox.arm.store import Resource
 from . import views, vm_shape, vmss_shape
 from .limits import INSTANCE, VMSS, Limits, require_size
 from .scale_sets import mark_deleting
-from .shapes import Json
+from .shapes import Json, refuse_while_deleting
 
 PAGE = 100
 SCALE_SET = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets"
@@ -227,6 +227,7 @@ class ScaleSetInstances:
         meanwhile, after, method, seconds = _POWER[action]
         with self._core.store.transaction():
             scale_set = self._scale_set(request)
+            refuse_while_deleting(scale_set.body)
             rows = self._chosen(request, scale_set)
             if action == "start":
                 self._allocate(request, scale_set, rows)
@@ -255,6 +256,7 @@ class ScaleSetInstances:
     def rebuild(self, upgrade: bool, request: Request) -> Answer:
         with self._core.store.transaction():
             scale_set = self._scale_set(request)
+            refuse_while_deleting(scale_set.body)
             rows = self._chosen(request, scale_set)
             for row in rows:
                 row.properties["provisioningState"] = "Updating"

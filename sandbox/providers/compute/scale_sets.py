@@ -152,9 +152,7 @@ class ScaleSets:
         return self._begin(request, scale_set, status=201, grow=body["sku"]["capacity"], remove=[])
 
     def _update(self, request: Request, known: Resource, asked: Json, *, replace: bool) -> Answer:
-        if known.properties.get("provisioningState") == "Deleting":
-            message = f"The Virtual Machine Scale Set '{known.rid.name}' is being deleted."
-            raise ArmError(409, "OperationNotAllowed", message)
+        refuse_while_deleting(known.body)
         location = known.body["location"]
         if replace and normal_location(asked.get("location") or location) != location:
             message = f"The resource '{known.rid.name}' already exists in location '{location}'."

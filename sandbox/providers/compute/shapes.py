@@ -33,6 +33,16 @@ class ImageFacts:
     architecture: str = "x64"
 
 
+def refuse_while_deleting(body: Json) -> None:
+    """409 Conflict, as Compute words it, for a write to something that is on its way out."""
+    if body["properties"].get("provisioningState") == "Deleting":
+        message = (
+            "The request failed due to conflict with a concurrent request. To resolve it, please refer to "
+            "https://aka.ms/activitylog to get more details on the conflicting requests."
+        )
+        raise ArmError(409, "Conflict", message)
+
+
 def hex32() -> str:
     return f"{random.getrandbits(128):032x}"
 

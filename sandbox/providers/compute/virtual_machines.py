@@ -19,7 +19,17 @@ from . import identities, views, vm_shape
 from .disks import attached_disk
 from .limits import VM, Limits, require_size
 from .machines import Machines, decode
-from .shapes import ImageFacts, Json, check_os_disk, check_os_profile, required, ssh_keys, take_secrets, tidy
+from .shapes import (
+    ImageFacts,
+    Json,
+    check_os_disk,
+    check_os_profile,
+    refuse_while_deleting,
+    required,
+    ssh_keys,
+    take_secrets,
+    tidy,
+)
 from .sizes import Size, normal_location
 from .sizes import find as find_size
 from .sources import check_fit, image_facts
@@ -247,6 +257,7 @@ class VirtualMachines:
         store.put(known)
 
     def _update(self, request: Request, known: Resource, asked: Json, *, replace: bool) -> Answer:
+        refuse_while_deleting(known.body)
         rid, wanted = known.rid, asked.get("properties") or {}
         asked = {**asked, "properties": dict(wanted)}
         if wanted.get("osProfile"):

@@ -16,7 +16,7 @@ from sandbox.arm.store import Resource
 from .limits import VM, Limits, allocation_failed
 from .limits import require_size as size_of
 from .machines import Machines
-from .shapes import Json
+from .shapes import Json, refuse_while_deleting
 
 # action in the URL -> (word in errors, power meanwhile, power after, method of the driver, seconds)
 _POWER = {
@@ -57,6 +57,7 @@ class VmActions:
         word, meanwhile, _, _, seconds = _POWER[action]
         with self._core.store.transaction():
             vm = self._core.require(request.id)
+            refuse_while_deleting(vm.body)
             if vm.internal.get("generalized") and action not in ("deallocate", "powerOff"):
                 message = f"Operation '{word}' is not allowed on VM '{vm.rid.name}' since the VM is generalized."
                 raise ArmError(409, "OperationNotAllowed", message)

@@ -210,7 +210,7 @@ def default_rules(nsg_id: str) -> list[dict[str, Any]]:
     """The six rules that every group has."""
     made = []
     for name, description, source, destination, access, priority in DEFAULT_RULES:
-        properties = {
+        properties: dict[str, Any] = {
             "description": description,
             "protocol": "*",
             "sourcePortRange": "*",

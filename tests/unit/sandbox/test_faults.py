@@ -1,0 +1,78 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.arm.errors import ArmError
+from sandbox.arm.store import Store
+from sandbox.faults import KNOWN, Faults, Rule, complete, worded
+
+SCALE_SET = "Microsoft.Compute/virtualMachineScaleSets"
+PATH = f"/subscriptions/s/resourceGroups/g/providers/{SCALE_SET}/c-hpc"
+
+
+@pytest.fixture
+def faults(tmp_path: Path) -> Iterator[Faults]:
+    store = Store(tmp_path / "state.db")
+    yield Faults(store)
+    store.close()
+
+
+def test_a_rule_is_used_up(faults: Faults) -> None:
+    faults.add(Rule("ServiceUnavailable", count=2))
+    met = [faults.synchronous("GET", PATH, SCALE_SET) is not None for _ in range(3)]
+    assert met == [True, True, False]
+
+
+def test_a_rule_without_end_stays_until_it_is_cleared(faults: Faults) -> None:
+    rule = faults.add(Rule("ServiceUnavailable", count=-1))
+    assert all(faults.synchronous("GET", PATH) for _ in range(10))
+    assert faults.clear(rule.id) == 1
+    assert faults.synchronous("GET", PATH) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "met"),
+    [
+        (Rule("X", match=SCALE_SET.lower()), True),
+        (Rule("X", match="*/virtualMachineScaleSets/c-*"), True),
+        (Rule("X", match="Microsoft.Compute/*", method="PUT"), True),
+        (Rule("X", method="DELETE"), False),
+        (Rule("X", match="Microsoft.Network/*"), False),
+        (Rule("X", when="async"), False),
+    ],
+)
+def test_rules_match_by_type_or_path_method_and_time(faults: Faults, rule: Rule, met: bool) -> None:
+    faults.add(rule)
+    assert (faults.synchronous("put", PATH, SCALE_SET) is not None) is met
+
+
+@pytest.mark.parametrize("code", [code for code in KNOWN if code != "Slow"])
+def test_a_known_code_needs_nothing_more(code: str) -> None:
+    rule = complete(Rule(code))
+    assert rule.when in ("sync", "async")
+    assert rule.message
+
+
+def test_a_throttled_request_says_when_to_come_back(faults: Faults) -> None:
+    faults.add(Rule("TooManyRequests"))
+    fault = faults.synchronous("GET", PATH)
+    assert fault is not None
+    assert fault.error is not None
+    assert (fault.error.status, fault.error.headers) == (429, {"Retry-After": "1"})
+
+
+def test_a_shortage_names_the_size_and_region_of_the_request_or_the_resource() -> None:
+    from sandbox.arm.store import Resource
+
+    error = ArmError(409, "SkuNotAvailable", complete(Rule("SkuNotAvailable")).message)
+    known = Resource(PATH, {"location": "westeurope", "sku": {"name": "Standard_HB120rs_v3"}})
+    vm = {"location": "eastus", "properties": {"hardwareProfile": {"vmSize": "Standard_F2"}}}
+    grown = worded(error, {"sku": {"capacity": 3}}, known).message
+    made = worded(error, vm, None).message
+    assert "Restrictions: Standard_HB120rs_v3' is currently not available in location 'westeurope'" in grown
+    assert "Restrictions: Standard_F2' is currently not available in location 'eastus'" in made
