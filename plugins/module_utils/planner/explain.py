@@ -20,7 +20,7 @@ def line(step: plan.Step) -> str:
 def lines(decided: plan.Plan) -> list[str]:
     """One line per decision, in the order in which they are carried out, then what could not be met."""
     found = [line(step) for step in (*decided.azure, *decided.scheduler)]
-    return found + [plain(_unmet(item), LINE_LENGTH) for item in decided.unmet]
+    return found + [unmet(item) for item in decided.unmet]
 
 
 def as_dict(decided: plan.Plan) -> dict[str, t.Any]:
@@ -31,11 +31,8 @@ def as_dict(decided: plan.Plan) -> dict[str, t.Any]:
 def records(decided: plan.Plan, now: int) -> list[dict[str, t.Any]]:
     """One dictionary per decision, for a log of JSON lines: ``time`` (epoch seconds), ``text``, the step's fields."""
     found = [{"time": now, "text": line(step), **serial.dump(step)} for step in (*decided.azure, *decided.scheduler)]
-    unmet = [
-        {"time": now, "text": plain(_unmet(item), LINE_LENGTH), "step": "unmet", **serial.dump(item)}
-        for item in decided.unmet
-    ]
-    return found + unmet
+    missed = [{"time": now, "text": unmet(item), "step": "unmet", **serial.dump(item)} for item in decided.unmet]
+    return found + missed
 
 
 def diff(decided: plan.Plan) -> dict[str, str]:
@@ -50,12 +47,9 @@ def diff(decided: plan.Plan) -> dict[str, str]:
 
 
 def unmet(item: plan.Unmet) -> str:
-    """One demand that was not met, on one line, safe to print."""
-    return plain(_unmet(item), LINE_LENGTH)
-
-
-def _unmet(item: plan.Unmet) -> str:
-    return f"unmet, jobs {', '.join(item.jobs)}: {item.reason}" if item.jobs else f"unmet: {item.reason}"
+    """One demand that was not met on one line, safe to print."""
+    jobs = f", jobs {', '.join(item.jobs)}" if item.jobs else ""
+    return plain(f"unmet{jobs}: {item.reason}", LINE_LENGTH)
 
 
 def _what(step: plan.Step) -> str:

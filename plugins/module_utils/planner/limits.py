@@ -51,11 +51,16 @@ def with_growth(catalog: Catalog, before: Fleet, after: Fleet) -> Catalog:
     For planning again in one pass without asking Azure for its usage again, which lags anyway.
     """
     known = {instance.id.casefold() for item in before.scale_sets for instance in item.instances}
-    quotas = dict(catalog.quotas)
+    grown: dict[str, int] = {}
     for item in after.scale_sets:
         new = sum(instance.id.casefold() not in known for instance in item.instances)
-        for name, amount in quotas_of(catalog, item.vm_size, spot(item)).items():
-            quotas[name] = dataclasses.replace(quotas[name], used=quotas[name].used + new * amount)
+        for name, amount in quotas_of(catalog, item.vm_size, spot(item)).items() if new else ():
+            grown[name] = grown.get(name, 0) + new * amount
+    if not grown:
+        return catalog
+    quotas = {
+        name: dataclasses.replace(quota, used=quota.used + grown.get(name, 0)) for name, quota in catalog.quotas.items()
+    }
     return dataclasses.replace(catalog, quotas=quotas)
 
 
@@ -79,13 +84,13 @@ class Limits:
         self._array_nodes: dict[str, int] = {}
         self._array_vcpus: dict[str, int] = {}
         self._group_nodes: dict[tuple[str, str], int] = {}
-        self._left = {name: max(0, quota.limit - quota.used) for name, quota in catalog.quotas.items()}
-        self._returning: dict[str, int] = {}
+        self._leaving = leaving
+        # Quota is looked at only when a machine is wanted: most passes want none, and asking Azure takes a request.
+        self._taken: dict[str, int] = {}
+        self._returning: t.Optional[dict[str, int]] = None
         self._demands: dict[str, dict[str, int]] = {}
         for name, item in scale_sets.items():
             self._add(item.node_array, item.vm_size, kept.get(name, 0))
-            for quota, amount in quotas_of(catalog, item.vm_size, spot(item)).items():
-                self._returning[quota] = self._returning.get(quota, 0) + amount * leaving.get(name, 0)
 
     def _add(self, array: str, vm_size: str, count: int) -> None:
         group = (array, vm_size.lower())
@@ -107,7 +112,7 @@ class Limits:
         self._count[key] = self._count.get(key, 0) + count
         self._add(spec.node_array, spec.vm_size, count)
         for quota, amount in self._quotas(spec).items():
-            self._left[quota] -= amount * count
+            self._taken[quota] = self._taken.get(quota, 0) + amount * count
 
     def _quotas(self, spec: ScaleSetSpec) -> dict[str, int]:
         found = self._demands.get(spec.name)
@@ -115,17 +120,33 @@ class Limits:
             found = self._demands[spec.name] = quotas_of(self._catalog, spec.vm_size, spot(spec))
         return found
 
-    def room(self, spec: ScaleSetSpec) -> Room:
-        """How many more machines the set may get."""
+    def _coming_back(self) -> dict[str, int]:
+        """Quota that machines which are being deleted will give back."""
+        if self._returning is None:
+            self._returning = {}
+            for key, count in self._leaving.items():
+                item = self._sets[key]
+                for quota, amount in quotas_of(self._catalog, item.vm_size, spot(item)).items():
+                    self._returning[quota] = self._returning.get(quota, 0) + amount * count
+        return self._returning
+
+    def refused(self, spec: ScaleSetSpec) -> t.Optional[Room]:
+        """What is in the way if the set cannot grow at all now, whatever the limits are."""
         item = self._sets.get(spec.name.casefold())
         if item is None or item.provisioning_state.lower() == "deleting":
             return Room(0, f"scale set {spec.name} does not exist; the site playbook makes it")
-        if item.unavailable is not None and item.unavailable.until > self._now:
-            code = re.sub(r"[^A-Za-z0-9_.-]", "", item.unavailable.code)[:60]
-            where = f" in zone {spec.zone}" if spec.zone else ""
-            until = clock(item.unavailable.until)
-            reason = f"Azure has no {spec.vm_size}{where} ({code}), next try at {until}"
-            return Room(0, reason, azure=True, unavailable=True)
+        if item.unavailable is None or item.unavailable.until <= self._now:
+            return None
+        code = re.sub(r"[^A-Za-z0-9_.-]", "", item.unavailable.code)[:60]
+        where = f" in zone {spec.zone}" if spec.zone else ""
+        reason = f"Azure has no {spec.vm_size}{where} ({code}), next try at {clock(item.unavailable.until)}"
+        return Room(0, reason, azure=True, unavailable=True)
+
+    def room(self, spec: ScaleSetSpec) -> Room:
+        """How many more machines the set may get."""
+        refused = self.refused(spec)
+        if refused is not None:
+            return refused
         return min((self._set_room(spec), *self._array_rooms(spec), *self._quota_rooms(spec)), key=lambda r: r.count)
 
     def _set_room(self, spec: ScaleSetSpec) -> Room:
@@ -147,8 +168,9 @@ class Limits:
     def _quota_rooms(self, spec: ScaleSetSpec) -> t.Iterator[Room]:
         for name, amount in self._quotas(spec).items():
             quota = self._catalog.quotas[name]
-            left = max(0, self._left[name]) // max(1, amount)
+            free = max(0, quota.limit - quota.used) - self._taken.get(name, 0)
+            left = max(0, free) // max(1, amount)
             unit = "machines" if name == "virtualmachines" else "vCPUs"
             reason = f"quota {quota.name} allows {quota.limit} {unit}, one {spec.vm_size} takes {amount}"
-            soon = self._left[name] + self._returning.get(name, 0) >= amount
+            soon = free + self._coming_back().get(name, 0) >= amount
             yield Room(left, reason, soon=soon and not left, azure=True)

@@ -114,7 +114,7 @@ class Notes:
             for group in self._groups.get(name, [])
             for part in group.placement_groups or (None,)
         ]
-        rooms = [self._service.blocked.get(key) for key in keys]
+        rooms = [self._service.blocked(key) for key in keys]
         if not keys or len({name for name in job.partitions if name in self._groups}) < len(job.partitions):
             return ""
         if not all(room is not None and room.azure and not room.soon for room in rooms):

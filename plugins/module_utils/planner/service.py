@@ -24,7 +24,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view imp
 class Service:
     """Decides for nodes that are off, or were taken out of service on their way up.
 
-    ``blocked`` says afterwards what is in the way of each kind of node.
+    ``blocked`` says afterwards what is in the way of a kind of node. Room is looked at only where it matters.
     """
 
     def __init__(
@@ -32,7 +32,18 @@ class Service:
     ) -> None:
         self._cluster, self._layout, self._view = cluster, layout, view
         self._decided, self._limits, self._supply = decided, limits, supply
-        self.blocked: dict[Key, Room] = {}
+        self._some_node: dict[Key, str] = {}
+        self._room: dict[Key, tuple[int, Room]] = {}
+
+    def blocked(self, key: Key) -> t.Optional[Room]:
+        """What is in the way of nodes of this kind, or None if one more could be served."""
+        headroom, room = self._headroom(key)
+        return None if headroom else room
+
+    def _headroom(self, key: Key) -> tuple[int, Room]:
+        if key not in self._room:
+            self._room[key] = self._supply.headroom(self._some_node[key])
+        return self._room[key]
 
     def decide(self) -> None:
         """Drain, resume and wake nodes that are powered down."""
@@ -53,25 +64,23 @@ class Service:
         for group in self._layout.node_groups:
             for part in group.placement_groups or (None,):
                 key = (group.prefix, part.index if part else 0)
-                some_node = f"{group.prefix}-{part.first if part else 1}"
-                self._decide_alike(key, some_node, off.get(key, []), returning.get(key, 0), kept)
+                self._some_node[key] = f"{group.prefix}-{part.first if part else 1}"
+                self._decide_alike(key, off.get(key, []), returning.get(key, 0), kept)
 
-    def _decide_alike(
-        self, key: Key, some_node: str, off: t.Sequence[NodeState], returning: int, kept: t.AbstractSet[str]
-    ) -> None:
-        headroom, room = self._supply.headroom(some_node)
-        if not headroom:
-            self.blocked[key] = room
+    def _decide_alike(self, key: Key, off: t.Sequence[NodeState], returning: int, kept: t.AbstractSet[str]) -> None:
         ready = [state for state in off if not state.out_of_service]
-        unavailable = self._supply.unavailable(some_node)
+        unavailable = self._supply.unavailable(self._some_node[key])
         if unavailable is not None:
             for state in ready:
                 self._decided.drain(state, PREFIX + unavailable.reason, requeue=False)
             return
-        # No more nodes go back into service than could be served, or Slurm would choose them in vain.
         waiting = [state for state in off if state.ours and not state.node.instance_id]
+        asked = [state for state in ready if state.name in kept and "POWER_UP" not in state.node.flags]
+        if not waiting and not asked:
+            return
+        headroom = self._headroom(key)[0]
+        # No more nodes go back into service than could be served, or Slurm would choose them in vain.
         for state in waiting[: max(0, headroom - len(ready) - returning)]:
             self._decided.resume(state, "it can be served again")
-        asked = [state for state in ready if state.name in kept and "POWER_UP" not in state.node.flags]
         for state in asked[:headroom]:
             self._decided.wake(state, "min_nodes keeps it running")

@@ -148,10 +148,11 @@ class Supply:
 
     def unavailable(self, node: str) -> t.Optional[Room]:
         """What is in the way if Azure refused lately in all sets that may serve the node, and nothing is spare."""
-        rooms = [self._limits.room(spec) for spec in self.choices(node)]
-        if all(room.unavailable for room in rooms) and not any(map(self._spare_count, self.choices(node))):
-            return rooms[0]
-        return None
+        specs = self.choices(node)
+        rooms = [self._limits.refused(spec) for spec in specs]
+        if any(room is None or not room.unavailable for room in rooms) or any(map(self._spare_count, specs)):
+            return None
+        return rooms[0]
 
     def _refuse(self, gang: Gang, blocked: Room) -> None:
         self._decided.unmet((job.id for job in gang.jobs), blocked.reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import plan as steps
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Quota
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Unavailable
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner import explain, limits, slurm
 
@@ -259,3 +260,23 @@ def test_nodes_that_the_definition_does_not_have_keep_their_machines_until_they_
     assert not world.plan()
     put(world, "old-d4sv5-9", "IDLE", "POWERING_DOWN")
     assert [type(step) for step in world.plan().azure] == [steps.Shrink]
+
+
+class Unasked(dict[str, Quota]):
+    """Quotas that must not be looked at."""
+
+    def __contains__(self, key: object) -> bool:
+        raise AssertionError("quota was asked for")
+
+    __getitem__ = __iter__ = __contains__  # type: ignore[assignment]
+
+
+def test_quota_is_not_asked_for_while_no_machine_is_wanted() -> None:
+    world = World(cluster())
+    world.submit("1", "hpc", 2)
+    world.schedule()
+    for _round in range(2):
+        world.apply(*world.plan().azure, *world.plan().scheduler)
+    put(world, "htc-d4sv5-1", "IDLE", "POWERING_DOWN", instance_id=machine(world))
+    catalog = replace(world.catalog(), quotas=Unasked())
+    assert slurm.plan(world.cluster, world.layout, world.queue(), world.fleet(), catalog, NOW).azure
