@@ -99,6 +99,12 @@ options:
     description: Resource ids of user-assigned identities of the instances.
     type: list
     elements: str
+  wait:
+    description:
+      - Whether to wait until Azure has made or changed the scale set. Otherwise it is enough that Azure accepted it,
+        which takes a second and not ten.
+    type: bool
+    default: true
   state:
     description: Whether the scale set must exist. Deleting it deletes its instances.
     type: str
@@ -173,6 +179,7 @@ OPTIONS = Arguments(
         "os_disk_gib": {"type": "int"},
         "os_disk_type": {"type": "str", "default": "Premium_LRS"},
         "identities": {"type": "list", "elements": "str"},
+        "wait": {"type": "bool", "default": True},
     },
     required_if=(("state", "present", NEEDED),),
 )

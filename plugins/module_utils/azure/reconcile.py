@@ -134,15 +134,20 @@ def _brief(document: Json) -> Json:
     return {key: document[key] for key in ("id", "location", "tags") if key in document}
 
 
-def apply(session: Session, writes: tuple[Write, ...], actual: t.Mapping[str, Json], check: bool) -> Outcome:
+def apply(
+    session: Session, writes: tuple[Write, ...], actual: t.Mapping[str, Json], check: bool, wait: bool = True
+) -> Outcome:
     """Send the writes stage by stage; raises AzureError of the first that fails, after its stage has ended.
 
     In check mode nothing is sent, and the resources of the outcome are what they would be as far as that is known.
+    Without ``wait`` it is enough that Azure accepted the writes; only for what nothing else waits for.
     """
     resources = dict(actual)
     for stage in sorted({write.stage for write in writes}):
         batch = [write for write in writes if write.stage == stage]
-        if check:
+        if check or not wait:
+            if not check:
+                together([partial(_begin, session, write) for write in batch])
             results: list[Json] = [merged(write.before or {}, write.after or write.body) for write in batch]
         else:
             results = finish(together([partial(_begin, session, write) for write in batch]))

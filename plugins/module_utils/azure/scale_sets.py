@@ -45,7 +45,7 @@ def ensure(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tup
     writes = plan([target(wanted, options)], actual)
     _complain_about_fixed(options["name"], writes)
     writes = _with_custom_data(writes, options)
-    return apply(session, writes, actual, check), wanted
+    return apply(session, writes, actual, check, options.get("wait", True)), wanted
 
 
 def remove(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tuple[Outcome, str]:

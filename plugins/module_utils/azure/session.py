@@ -286,7 +286,7 @@ def _retry_policy(patience: float) -> t.Any:
             wait = self.get_retry_after(response)
             return bool((wait is None or wait <= patience) and super().is_retry(settings, response))
 
-    return PatientRetryPolicy(retry_total=6, retry_status=5, retry_backoff_max=20)
+    return PatientRetryPolicy(retry_total=4, retry_status=4, retry_backoff_max=20)
 
 
 class _Failures:
