@@ -15,7 +15,7 @@ from typing import Any
 
 from sandbox.arm.core import Core
 
-from . import sizes
+from . import price_list, sizes
 from .catalogue import Catalogue
 from .disks import DISK, SNAPSHOT, Disks
 from .images import Images
@@ -49,7 +49,7 @@ def register(core: Core) -> None:
         return metadata(core, owner) if owner is not None else None
 
     core.offer("instance_metadata", instance_metadata)
-    core.offer("retail_prices", lambda: [item for place in sizes.regions() for item in sizes.price_items(place)])
+    core.offer("retail_prices", lambda: [item for place in sizes.regions() for item in price_list.price_items(place)])
     core.offer("subscription_usages", limits.usages)
     core.offer("compute_limits", limits)
     core.offer("machines_recovered", Recovery(core, machines))

@@ -15,9 +15,9 @@ from sandbox.arm.operations import COMPUTE
 from sandbox.arm.paging import paged
 from sandbox.arm.store import Resource
 
-from . import views, vm_shape, vmss_shape
+from . import instance_shape, views, vm_shape
 from .limits import INSTANCE, VMSS, Limits, require_size
-from .scale_sets import mark_deleting
+from .scale_set_rows import mark_deleting
 from .shapes import Json, refuse_while_deleting
 
 PAGE = 100
@@ -329,4 +329,4 @@ def _count_up(scale_set: Resource) -> None:
 
 
 def _nics(row: Resource) -> list[Json]:
-    return [vmss_shape.nic_body(row.body, nic) for nic in row.internal["nics"]]
+    return [instance_shape.nic_body(row.body, nic) for nic in row.internal["nics"]]

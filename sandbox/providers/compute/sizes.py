@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import functools
 import json
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 _FILE = Path(__file__).with_name("sizes.json")
-_PRICES_SINCE = "2024-01-01T00:00:00Z"
-_METER_NAMESPACE = uuid.UUID("6f1f2f4e-52f2-5c0d-9d5a-0f6a0f6f3f11")
 
 
 @dataclass(frozen=True)
@@ -350,59 +347,3 @@ def usage_entry(name: str, limit: int, used: int) -> dict[str, Any]:
     """One element of ``locations/{location}/usages``."""
     label = quota_defaults()[name][0]
     return {"limit": limit, "unit": "Count", "currentValue": used, "name": {"value": name, "localizedValue": label}}
-
-
-def price(size: Size, location: str, *, spot: bool = False) -> float | None:
-    """USD/hour in the region, None if it is not sold so."""
-    base = size.spot_price if spot else size.price
-    if base is None or location not in size.regions:
-        return None
-    return round(base * regions()[location].price_factor, 6)
-
-
-def _meter(size: Size, location: str, kind: str) -> str:
-    return str(uuid.uuid5(_METER_NAMESPACE, f"{size.name}/{location}/{kind}"))
-
-
-def price_items(location: str) -> list[dict[str, Any]]:
-    """Items of the retail price list for the VM sizes of a region (Linux): consumption, Spot and Low Priority meters.
-
-    As in the real list, Spot and Low Priority are told from regular prices only by ``skuName`` and ``meterName``.
-    """
-    place = normal_location(location)
-    items = []
-    for size in in_region(place):
-        label = size.short.replace("_", " ")
-        regular = price(size, place)
-        low = price(size, place, spot=True)
-        rows = [("", "", regular), (" Spot", "spot", low), (" Low Priority", "low", low)]
-        for suffix, kind, amount in rows:
-            if amount is not None:
-                items.append(_price_item(size, place, label + suffix, kind, amount))
-    return items
-
-
-def _price_item(size: Size, location: str, label: str, kind: str, amount: float) -> dict[str, Any]:
-    product = str(uuid.uuid5(_METER_NAMESPACE, size.product)).replace("-", "")[:12].upper()
-    return {
-        "currencyCode": "USD",
-        "tierMinimumUnits": 0.0,
-        "retailPrice": amount,
-        "unitPrice": amount,
-        "armRegionName": location,
-        "location": regions()[location].billing,
-        "effectiveStartDate": _PRICES_SINCE,
-        "meterId": _meter(size, location, kind),
-        "meterName": label,
-        "productId": "DZH318Z0" + product[:4],
-        "skuId": f"DZH318Z0{product[:4]}/{product[4:8]}",
-        "productName": f"Virtual Machines {size.product}",
-        "skuName": label,
-        "serviceName": "Virtual Machines",
-        "serviceId": "DZH313Z7MMC8",
-        "serviceFamily": "Compute",
-        "unitOfMeasure": "1 Hour",
-        "type": "Consumption",
-        "isPrimaryMeterRegion": True,
-        "armSkuName": size.name,
-    }

@@ -162,7 +162,7 @@ def test_work_that_a_dead_server_left_is_finished_by_the_next(cloud: Cloud) -> N
     cloud.driver.gate.clear()
     growing = cloud.begin("PATCH", path, capacity(2))
     cloud.core.operations.close()
-    cloud.driver.gate.set()
+    dead = cloud.driver
     cloud.open()
     cloud.core.service("network").apply(cloud.subnet.rsplit("/subnets", 1)[0])
     assert isinstance(cloud.core.store, Store)
@@ -170,6 +170,7 @@ def test_work_that_a_dead_server_left_is_finished_by_the_next(cloud: Cloud) -> N
     assert cloud.end(growing)["status"] == "Succeeded"
     assert cloud.states(path) == {"0": "Succeeded", "1": "Succeeded"}
     assert set(cloud.driver.machines().values()) == {PowerState.RUNNING}
+    dead.gate.set()
 
 
 def test_machines_come_back_after_a_restart_and_unknown_ones_go(cloud: Cloud) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sandbox.arm import ids
 from sandbox.arm.errors import ArmError
-from sandbox.providers.compute import shapes, sizes, views, vm_shape, vmss_shape
+from sandbox.providers.compute import instance_shape, shapes, sizes, views, vm_shape, vmss_shape
 from sandbox.providers.compute.shapes import ImageFacts
 
 GROUP = "/subscriptions/s/resourceGroups/rg/providers"
@@ -236,7 +236,7 @@ class TestScaleSet:
 class TestInstance:
     @pytest.mark.parametrize(("number", "name"), [(0, "hpc-000000"), (35, "hpc-00000Z"), (36, "hpc-000010")])
     def test_is_named_by_its_number_in_base_36(self, number: int, name: str) -> None:
-        assert vmss_shape.computer_name("hpc-", number) == name
+        assert instance_shape.computer_name("hpc-", number) == name
 
     @given(st.integers(min_value=0, max_value=36**6 - 1))
     def test_its_name_can_be_read_back(self, number: int) -> None:
@@ -246,7 +246,7 @@ class TestInstance:
 
     def test_is_made_from_the_model(self) -> None:
         body = vmss_shape.new_body(VMSS, scale_set_request(), "westeurope", d2s(), IMAGE, 0.0)
-        row = vmss_shape.instance_body(vmss_shape.Template(body, VMSS, "0.1.2", 0.0), 7, "2")
+        row = instance_shape.instance_body(instance_shape.Template(body, VMSS, "0.1.2", 0.0), 7, "2")
         assert (row["name"], row["instanceId"], row["zones"]) == ("hpc_7", "7", ["2"])
         assert row["id"].endswith("/virtualMachineScaleSets/hpc/virtualMachines/7")
         properties = row["properties"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox.arm.errors import ArmError
-from sandbox.providers.compute import sizes
+from sandbox.providers.compute import price_list, sizes
 from sandbox.providers.compute.limits import quota_exceeded, require_size
 
 
@@ -89,12 +89,12 @@ def test_a_size_without_spot_is_refused_as_spot() -> None:
 
 
 def test_spot_prices_are_told_from_regular_ones_by_the_names_only() -> None:
-    items = [item for item in sizes.price_items("westeurope") if item["armSkuName"] == "Standard_D4s_v5"]
+    items = [item for item in price_list.price_items("westeurope") if item["armSkuName"] == "Standard_D4s_v5"]
     by_name = {item["skuName"]: item["retailPrice"] for item in items}
     assert set(by_name) == {"D4s v5", "D4s v5 Spot", "D4s v5 Low Priority"}
     assert by_name["D4s v5 Spot"] < by_name["D4s v5"]
     assert len({item["meterId"] for item in items}) == 3
-    names = {item["skuName"] for item in sizes.price_items("westeurope") if item["armSkuName"] == "Standard_B2s"}
+    names = {item["skuName"] for item in price_list.price_items("westeurope") if item["armSkuName"] == "Standard_B2s"}
     assert names == {"B2s"}
 
 
