@@ -26,6 +26,7 @@ class StateDirectory:
 
     def make(self) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.chmod(0o700)
 
     @property
     def database(self) -> Path:

@@ -181,7 +181,8 @@ def _label(request: Request, template: str, type: str) -> str:
     if "{operation}" in template:
         return "operation"
     if not type:
-        return template or "unknown"
+        words = template.rpartition("/providers/")[2].split("/")
+        return "/".join(word for word in words if not word.startswith("{")) or "unknown"
     return f"{type}/{template.rsplit('/', 1)[-1]}" if request.method == "POST" else type
 
 

@@ -174,7 +174,8 @@ class Operations:
             "id": str(resource_id),
             "args": args or {},
             "style": style.name,
-            "latency": latency + (fault.delay if fault else 0.0),
+            "latency": latency,
+            "delay": fault.delay if fault else 0.0,
             "fault": fault.error.record() if fault and fault.error else None,
         }
         with core.store.transaction() as db:
@@ -219,7 +220,7 @@ class Operations:
         operation = self.get(operation_id)
         if operation is None or self._closed:
             return
-        delay = operation.record["latency"] * self._core.settings.time_scale
+        delay = operation.record["latency"] * self._core.settings.time_scale + operation.record["delay"]
         if resumed or delay <= 0:
             self._submit(operation_id, resumed)
             return
@@ -334,7 +335,10 @@ class Operations:
             url = f"{request.base_url}{request.path}?" + "&".join(f"{k}={v}" for k, v in request.query.items())
             return Answer(202, None, {"Location": url, **self._core.settings.retry_after(style.poll)})
         if operation.error is not None:
-            raise operation.error
+            error = operation.error
+            # Codes that only operations end with have no status of their own.
+            error.status = error.status if error.status >= 400 else 409
+            raise error
         output = operation.record.get("output")
         return Answer(200, output) if output is not None else Answer(style.done)
 

@@ -91,7 +91,9 @@ class Fabric:
         return found
 
     def _public_of(self, owner: str) -> str:
-        """The public address of an ip configuration of an interface (scale set instances have none here)."""
+        """The public address of an ip configuration of an interface."""
+        if "/virtualmachinescalesets/" in owner:
+            return ""  # instances have none, and there may be thousands of them
         nic = self._core.store.get(owner.rpartition("/ipconfigurations/")[0])
         for configuration in nic.properties.get("ipConfigurations", []) if nic else []:
             if ids.key(configuration["id"]) == owner:

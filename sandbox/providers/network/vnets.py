@@ -168,6 +168,8 @@ class VirtualNetworks(NetworkType):
 
     def _spelled(self, owner: str) -> str:
         """An ip configuration's id as it was written, if its interface is stored."""
+        if "/virtualmachinescalesets/" in owner:
+            return _respell(owner)
         nic = self.core.store.get(owner.rpartition("/ipconfigurations/")[0])
         for configuration in nic.properties.get("ipConfigurations", []) if nic else []:
             if ids.key(configuration["id"]) == owner:

@@ -165,5 +165,14 @@ def test_waits_are_whole_seconds_or_milliseconds_and_never_zero(
     assert Settings(tmp_path, time_scale=scale).retry_after(seconds) == header
 
 
+def test_a_scripted_delay_is_not_scaled_away(arm: Arm) -> None:
+    add_things(arm, lambda run: None)
+    arm.core.faults.add(Rule("Slow", when="async", delay=0.3))
+    answer = arm.send("PUT", THING, {})
+    assert poll(arm, answer.headers["Azure-AsyncOperation"]).body["status"] == "InProgress"
+    arm.wait()
+    assert poll(arm, answer.headers["Azure-AsyncOperation"]).body["status"] == "Succeeded"
+
+
 def test_times_have_seven_decimals() -> None:
     assert re.fullmatch(r"2026-11-20T09:42:42\.\d{7}\+00:00", stamp(1795167762.311))
