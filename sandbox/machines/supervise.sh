@@ -49,7 +49,7 @@ main() {
         /bin/sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group/machine" \
             systemd-nspawn --quiet --directory="$root" --machine="$name" --hostname="$(cat "$directory/hostname")" \
             --network-namespace-path="/run/netns/$name" --register=no --keep-unit --resolv-conf=off --timezone=off \
-            --link-journal=no --console=pipe --capability=CAP_NET_ADMIN "$@" --boot </dev/null &
+            --link-journal=no --console=read-only --capability=CAP_NET_ADMIN "$@" --boot </dev/null &
         child=$!
         code=0
         wait $child || code=$?

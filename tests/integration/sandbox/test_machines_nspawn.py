@@ -51,7 +51,9 @@ ALLOW_SSH = SecurityRule(
 DENY_NFS = SecurityRule(
     name="no-nfs", priority=200, direction="Inbound", access="Deny", protocol="Tcp", destination_ports=("2049",)
 )
-HEAD, ONE, TWO, CLONE = (f"/subscriptions/s/vm/{name}" for name in ("head", "node-1", "node-2", "clone"))
+HEAD, ONE, TWO, CLONE, SPARE = (
+    f"/subscriptions/s/vm/{name}" for name in ("head", "node-1", "node-2", "clone", "spare")
+)
 OFFLINE_APT = "-o Dir::Etc::SourceList=/etc/apt/sources.list.d/sandbox.list -o Dir::Etc::SourceParts=-"
 
 
@@ -258,6 +260,20 @@ def test_a_share_in_fstab_survives_reboots_of_both_sides(lab: Lab) -> None:
     assert lab.out("node-1", "systemctl is-system-running --wait") == "running"
 
 
+def test_a_share_is_mounted_when_it_is_first_looked_at(lab: Lab) -> None:
+    lab.out(
+        "node-2",
+        """sudo umount /shared/home
+        echo 'head:/export/home /shared/home nfs ro,_netdev,x-systemd.automount 0 0' | sudo tee -a /etc/fstab
+        sudo systemctl daemon-reload; sudo systemctl restart remote-fs.target""",
+    )
+    assert lab.ssh("node-2", "mountpoint -q /shared/home && findmnt -t autofs /shared/home >/dev/null").returncode == 0
+    assert lab.out("node-2", "findmnt -nt ext4,xfs,btrfs /shared/home | wc -l; cat /shared/home/after").split() == [
+        "0",
+        "new",
+    ]
+
+
 def test_stopping_keeps_the_disk_and_stays_as_it_was_called(lab: Lab) -> None:
     lab.out("node-2", "echo mine | sudo tee /etc/kept")
     lab.driver.stop(TWO)
@@ -309,6 +325,48 @@ def test_a_machine_without_a_network_is_refused(lab: Lab) -> None:
         with pytest.raises(MachineError, match="NetworkNotFound"):
             lab.driver.create(spec)
         assert lab.driver.state(TWO) is PowerState.ABSENT
+
+
+def test_a_machine_that_does_not_come_up_is_an_error_with_its_last_words(lab: Lab) -> None:
+    broken = lab.spec(SPARE, "10.20.16.9", custom_data=b"#cloud-config\nbootcmd: [[systemctl, poweroff, -ff]]\n")
+    with pytest.raises(MachineError, match="spare ended while it booted") as caught:
+        lab.driver.create(broken)
+    assert caught.value.code == "OSProvisioningTimedOut"
+    assert lab.driver.state(SPARE) is PowerState.STOPPED
+    assert "cloud-init" in lab.driver.console(SPARE)
+    lab.driver.delete(SPARE)
+
+
+def test_a_boot_that_is_under_way_can_be_deleted(lab: Lab) -> None:
+    slow = lab.spec(SPARE, "10.20.16.9", custom_data=b"#cloud-config\nbootcmd: [[sleep, '600']]\n")
+    with ThreadPoolExecutor(1) as pool:
+        boot = pool.submit(lab.driver.create, slow)
+        while lab.driver.state(SPARE) is not PowerState.RUNNING and not boot.done():
+            time.sleep(0.05)
+        lab.driver.delete(SPARE)
+        with pytest.raises(MachineError):
+            boot.result()
+    assert lab.driver.state(SPARE) is PowerState.ABSENT
+
+
+def test_two_sandboxes_with_the_same_addresses_do_not_meet(lab: Lab, tmp_path: Path) -> None:
+    metadata = Metadata()
+    driver = NspawnDriver(tmp_path, metadata)
+    other = Lab(driver, metadata, tmp_path, lab.key, "", lab.vnet)
+    taken = driver.reserved_public_addresses()
+    assert lab.public in taken
+    other.public = next(address for n in range(100, 200) if (address := f"203.0.113.{n}") not in taken)
+    try:
+        other.apply()
+        other.driver.create(other.spec(HEAD, "10.20.0.4", computer_name="other"))
+        assert (lab.out("head", "hostname"), other.out("head", "hostname")) == ("head", "other")
+        assert other.ssh("head", "getent hosts node-1").returncode == 2
+        assert other.ssh("head", "timeout 3 bash -c '</dev/tcp/10.20.16.4/22'").returncode != 0
+        assert other.ssh("head", f"timeout 3 bash -c '</dev/tcp/{lab.public}/22'").returncode != 0
+    finally:
+        driver.close()
+    assert leftovers(driver.prefix, tmp_path) == []
+    assert lab.out("head", "hostname") == "head"
 
 
 def test_machines_outlive_a_killed_server_and_are_adopted(lab: Lab) -> None:
