@@ -28,6 +28,7 @@ from .scale_set_rows import mark_deleting, new_instances
 from .shapes import (
     ImageFacts,
     Json,
+    canonical,
     check_os_disk,
     check_os_profile,
     refuse_while_deleting,
@@ -119,7 +120,7 @@ class ScaleSets:
     # writing
 
     def put(self, request: Request) -> Answer:
-        body = tidy(request.body)
+        body = canonical(tidy(request.body))
         with self._core.store.transaction():
             known = self._core.store.get(request.id)
             check_match(request, known)
@@ -131,7 +132,7 @@ class ScaleSets:
         with self._core.store.transaction():
             known = self._core.require(request.id)
             check_match(request, known)
-            return self._update(request, known, request.body, replace=False)
+            return self._update(request, known, canonical(request.body), replace=False)
 
     def _create(self, request: Request, given: Json) -> Answer:
         rid, properties = request.id, given.setdefault("properties", {})

@@ -74,6 +74,31 @@ def take_secrets(profile: Json) -> Json:
     return {key: profile.pop(key) for key in ("adminPassword", "customData") if key in profile}
 
 
+_WORDS = {
+    "createOption": ("FromImage", "Empty", "Attach", "Copy", "Restore"),
+    "caching": ("None", "ReadOnly", "ReadWrite"),
+    "deleteOption": ("Delete", "Detach"),
+    "osType": ("Linux", "Windows"),
+    "mode": ("Manual", "Automatic", "Rolling"),
+    "priority": ("Regular", "Low", "Spot"),
+    "evictionPolicy": ("Deallocate", "Delete"),
+    "orchestrationMode": ("Uniform", "Flexible"),
+}
+
+
+def canonical(value: Any) -> Any:
+    """The same body with Azure's spelling of words that it takes in any case, such as ``fromImage`` or ``manual``."""
+    ``manual``."""
+    if isinstance(value, dict):
+        spelled = {}
+        for key, item in value.items():
+            if key in _WORDS and isinstance(item, str):
+                item = next((word for word in _WORDS[key] if word.lower() == item.lower()), item)
+            spelled[key] = item if key == "tags" else canonical(item)
+        return spelled
+    return [canonical(item) for item in value] if isinstance(value, list) else value
+
+
 def required(body: Json, path: str) -> Any:
     """The value at a dotted path, or 400 InvalidParameter as Azure words a missing one."""
     value: Any = body
@@ -106,6 +131,13 @@ def os_disk(given: Json, image: ImageFacts | None, *, storage_type: str, scale_s
     if size:
         disk["diskSizeGB"] = size
     return disk
+
+
+def disk_controller(storage: Json, image: ImageFacts | None) -> Json:
+    """``diskControllerType``, which machines of generation 2 have whether they ask for it or not."""
+    if "diskControllerType" in storage:
+        return {"diskControllerType": storage["diskControllerType"]}
+    return {"diskControllerType": "SCSI"} if image is not None and image.generation == "V2" else {}
 
 
 def check_os_disk(disk: Json, image: ImageFacts | None) -> None:

@@ -22,6 +22,7 @@ from .machines import Machines, decode
 from .shapes import (
     ImageFacts,
     Json,
+    canonical,
     check_os_disk,
     check_os_profile,
     refuse_while_deleting,
@@ -109,7 +110,7 @@ class VirtualMachines:
     # writing
 
     def put(self, request: Request) -> Answer:
-        body = tidy(request.body)
+        body = canonical(tidy(request.body))
         with self._core.store.transaction():
             known = self._core.store.get(request.id)
             check_match(request, known)
@@ -121,7 +122,7 @@ class VirtualMachines:
         with self._core.store.transaction():
             known = self._core.require(request.id)
             check_match(request, known)
-            return self._update(request, known, request.body, replace=False)
+            return self._update(request, known, canonical(request.body), replace=False)
 
     def _create(self, request: Request, given: Json) -> Answer:
         rid, properties = request.id, given.setdefault("properties", {})

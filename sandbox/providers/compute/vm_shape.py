@@ -12,7 +12,7 @@ from sandbox.arm.errors import ArmError
 from sandbox.arm.ids import ResourceId
 from sandbox.arm.operations import stamp
 
-from .shapes import ImageFacts, Json, data_disk, hex32, merge, os_disk, os_profile, spot_profile
+from .shapes import ImageFacts, Json, data_disk, disk_controller, hex32, merge, os_disk, os_profile, spot_profile
 from .sizes import Size
 
 VM = "Microsoft.Compute/virtualMachines"
@@ -66,7 +66,7 @@ def new_body(rid: ResourceId, given: Json, location: str, size: Size, image: Ima
             **({"imageReference": reference} if reference else {}),
             "osDisk": disk,
             "dataDisks": disks,
-            **({"diskControllerType": storage["diskControllerType"]} if "diskControllerType" in storage else {}),
+            **disk_controller(storage, image),
         },
         **({"osProfile": os_profile(profile, disk["osType"], scale_set=False)} if asked.get("osProfile") else {}),
         "networkProfile": asked.get("networkProfile", {}),

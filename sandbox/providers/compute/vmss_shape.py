@@ -13,7 +13,7 @@ from sandbox.arm.errors import ArmError, invalid_parameter
 from sandbox.arm.ids import ResourceId
 from sandbox.arm.operations import stamp
 
-from .shapes import ImageFacts, Json, data_disk, merge, os_disk, os_profile, spot_profile
+from .shapes import ImageFacts, Json, data_disk, disk_controller, merge, os_disk, os_profile, spot_profile
 from .sizes import Size
 from .vm_shape import not_allowed, storage_type
 
@@ -102,7 +102,7 @@ def model(asked: Json, size: Size, image: ImageFacts | None, now: float) -> Json
             "osDisk": disk,
             **({"imageReference": storage["imageReference"]} if storage.get("imageReference") else {}),
             **({"dataDisks": disks} if disks else {}),
-            **({"diskControllerType": storage["diskControllerType"]} if "diskControllerType" in storage else {}),
+            **disk_controller(storage, image),
         },
         "networkProfile": {
             **(asked.get("networkProfile") or {}),
@@ -122,7 +122,8 @@ def new_body(rid: ResourceId, given: Json, location: str, size: Size, image: Ima
     asked, zones = given.get("properties", {}), given.get("zones") or []
     sku = given.get("sku") or {}
     single = asked.get("singlePlacementGroup")
-    domains = asked.get("platformFaultDomainCount") or (5 if single is not False and not zones else 1)
+    spread_out = single is False or zones or (asked.get("virtualMachineProfile") or {}).get("priority") == "Spot"
+    domains = asked.get("platformFaultDomainCount") or (1 if spread_out else 5)
     properties: Json = {
         "singlePlacementGroup": (not zones) if single is None else single,
         "orchestrationMode": "Uniform",

@@ -171,6 +171,17 @@ class TestProfiles:
             shapes.spot_profile({"priority": "Spot", "billingProfile": {"maxPrice": 0}})
 
 
+def test_words_are_spelled_as_azure_does_but_tags_are_left_alone() -> None:
+    given_body = {
+        "tags": {"mode": "manual"},
+        "properties": {"upgradePolicy": {"mode": "manual"}, "osDisk": [{"caching": "none"}]},
+    }
+    assert shapes.canonical(given_body) == {
+        "tags": {"mode": "manual"},
+        "properties": {"upgradePolicy": {"mode": "Manual"}, "osDisk": [{"caching": "None"}]},
+    }
+
+
 class TestMerge:
     @given(JSON)
     def test_with_itself_changes_nothing(self, value: t.Any) -> None:
