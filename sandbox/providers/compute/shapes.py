@@ -88,7 +88,6 @@ _WORDS = {
 
 def canonical(value: Any) -> Any:
     """The same body with Azure's spelling of words that it takes in any case, such as ``fromImage`` or ``manual``."""
-    ``manual``."""
     if isinstance(value, dict):
         spelled = {}
         for key, item in value.items():
