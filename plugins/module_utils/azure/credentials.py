@@ -12,7 +12,6 @@ import configparser
 import json
 import os
 import shutil
-import subprocess
 import typing as t
 from dataclasses import dataclass, field, replace
 
@@ -171,20 +170,21 @@ def _from_cli(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> L
         return None
     subscription = _text(options.get("subscription_id")) or environ.get("AZURE_SUBSCRIPTION_ID", "")
     if not subscription:
-        subscription = _cli_subscription()
+        subscription = _cli_subscription(environ)
         if not subscription:
             return None
     return Login("cli", subscription, values={"tenant": _text(options.get("tenant"))})
 
 
-def _cli_subscription() -> str:
-    """The subscription that ``az`` has selected, '' when it is not logged in."""
+def _cli_subscription(environ: t.Mapping[str, str]) -> str:
+    """The subscription that ``az`` has selected, '' when it is not logged in. Asking ``az`` itself takes a second."""
+    folder = environ.get("AZURE_CONFIG_DIR") or os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".azure")
     try:
-        done = subprocess.run(
-            ["az", "account", "show", "--output", "json"], capture_output=True, text=True, timeout=60, check=False
-        )
-        return str(json.loads(done.stdout).get("id", "")) if done.returncode == 0 else ""
-    except (OSError, ValueError, subprocess.TimeoutExpired):
+        # az writes a byte order mark.
+        with open(os.path.join(folder, "azureProfile.json"), encoding="utf-8-sig") as stream:
+            known = json.load(stream).get("subscriptions") or ()
+        return next((str(one["id"]) for one in known if one.get("isDefault")), "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ""
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -57,13 +55,28 @@ def test_a_broken_credentials_file_is_named_but_not_quoted(tmp_path: Path) -> No
     assert "credentials" in str(caught.value)
 
 
-def test_the_az_command_is_the_last_resort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def az_login(tmp_path: Path, profile: str) -> dict[str, str]:
+    """An az command, and the file in which it keeps who is logged in."""
     az = tmp_path / "az"
-    az.write_text('#!/bin/sh\necho \'{"id": "from-az"}\'\n')
-    az.chmod(az.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    found = login({}, {"HOME": str(tmp_path), "PATH": str(tmp_path)})
-    assert (found.source, found.subscription_id) == ("cli", "from-az")
+    az.write_text("#!/bin/sh\n")
+    az.chmod(0o755)
+    (tmp_path / "azureProfile.json").write_text(profile, encoding="utf-8-sig")
+    return {"HOME": str(tmp_path), "PATH": str(tmp_path), "AZURE_CONFIG_DIR": str(tmp_path)}
+
+
+def test_the_az_command_is_the_last_resort(tmp_path: Path) -> None:
+    profile = '{"subscriptions": [{"id": "one", "isDefault": false}, {"id": "two", "isDefault": true}]}'
+    found = login({}, az_login(tmp_path, profile))
+    assert (found.source, found.subscription_id) == ("cli", "two")
+    assert type(found.credential()).__name__ == "AzureCliCredential"
+
+
+@pytest.mark.parametrize(
+    "profile", ["", "{}", "[]", '{"subscriptions": [1]}', '{"subscriptions": [{"isDefault": true}]}']
+)
+def test_an_az_command_that_is_not_logged_in_is_no_credential(tmp_path: Path, profile: str) -> None:
+    with pytest.raises(AzureError, match="no Azure credentials"):
+        login({}, az_login(tmp_path, profile))
 
 
 def test_a_managed_identity_is_used_only_if_asked_for() -> None:
