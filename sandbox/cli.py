@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import faults, machines
-from sandbox.state import SUBSCRIPTION, StateDirectory, default_path, start_time
+from sandbox.state import StateDirectory, default_path, identify, start_time
 
 START_TIMEOUT = 900
 STOP_TIMEOUT = 60
@@ -146,6 +146,7 @@ def _serve_behind(state: StateDirectory, driver: str, time_scale: float, ephemer
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment, cwd=root
         )
+    state.starting.write_text(identify(child.pid))
     while state.running() != child.pid:
         if child.poll() is not None:
             return _lost(state, offset)
@@ -302,6 +303,3 @@ def ask(state: StateDirectory, command: str, body: Any = None) -> Any:
         raise LookupError(json.load(error)["error"]["message"]) from None
     except OSError as error:
         raise LookupError(f"the sandbox does not answer: {error}") from None
-
-
-__all__ = ["SUBSCRIPTION", "ask", "main"]

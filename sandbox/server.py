@@ -32,7 +32,7 @@ from sandbox.arm.tokens import AUDIENCES, Principal, Tokens
 from sandbox.faults import Rule
 from sandbox.providers import prices, register_all
 from sandbox.providers.imds import MetadataServers
-from sandbox.state import StateDirectory, start_time
+from sandbox.state import StateDirectory, identify
 
 log = logging.getLogger("sandbox")
 
@@ -217,7 +217,7 @@ def hold(path: Path) -> Iterator[None]:
             raise AlreadyRunning(str(path.parent)) from None
         # Named in the lock, too: a server that is still starting must be found by ``down``.
         lock.truncate(0)
-        lock.write(f"{os.getpid()} {start_time(os.getpid())}")
+        lock.write(identify(os.getpid()))
         lock.flush()
         yield
 

@@ -91,11 +91,12 @@ class StateDirectory:
 
     def holder(self) -> int:
         """The pid of the server that holds the directory, be it ready or still starting; 0 if none."""
-        try:
-            pid, started = map(int, self.lock.read_text().split())
-        except (OSError, ValueError):
-            return 0
-        return pid if start_time(pid) == started else 0
+        return _living(self.lock) or _living(self.starting)
+
+    @property
+    def starting(self) -> Path:
+        """Names the process that was started last: it may not have come to take the lock yet."""
+        return self.path / "starting"
 
     def wipe(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
@@ -117,6 +118,20 @@ class StateDirectory:
             "AZURE_SECRET": known.secret,
             "AZURE_CLIENT_SECRET": known.secret,
         }
+
+
+def identify(pid: int) -> str:
+    """A process as the files of the state directory name it: with its start, because pids are used again."""
+    return f"{pid} {start_time(pid)}"
+
+
+def _living(path: Path) -> int:
+    """The pid in a file, 0 unless that very process lives."""
+    try:
+        pid, started = map(int, path.read_text().split())
+    except (OSError, ValueError):
+        return 0
+    return pid if started and start_time(pid) == started else 0
 
 
 def start_time(pid: int) -> int:

@@ -357,6 +357,22 @@ def test_an_ephemeral_sandbox_leaves_nothing(new_sandbox: Callable[[], Sandbox])
     assert not sandbox.state.exists()
 
 
+@pytest.mark.parametrize("patience", [0.05, 0.3])
+def test_a_start_that_was_killed_halfway_leaves_no_server_after_down(
+    new_sandbox: Callable[[], Sandbox], patience: float
+) -> None:
+    sandbox = new_sandbox()
+    command = [sys.executable, "-m", "sandbox", "up", "--state", str(sandbox.state)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as up:
+        while not (sandbox.state / "starting").exists():
+            time.sleep(0.005)
+        time.sleep(patience)
+        up.kill()
+    pid = int((sandbox.state / "starting").read_text().split()[0])
+    sandbox.run("down")
+    assert start_time(pid) == 0
+
+
 def test_down_does_not_kill_a_stranger_who_got_the_pid(new_sandbox: Callable[[], Sandbox]) -> None:
     sandbox = new_sandbox()
     with subprocess.Popen(["sleep", "60"]) as stranger:
