@@ -81,7 +81,14 @@ class Machines:
                 raise _refusal(error, spec.computer_name) from error
 
     def act(self, action: str, resource: Resource) -> None:
-        """``start``, ``stop``, ``deallocate``, ``restart`` or ``delete`` a machine. Raises ArmError."""
+        """``start``, ``stop``, ``deallocate``, ``restart`` or ``delete`` a machine. Raises ArmError.
+
+        A machine that was never allocated, because that failed, is created when it is started, and else left alone.
+        """
+        if action != "delete" and self._core.driver.state(resource.id) == PowerState.ABSENT:
+            if action == "start":
+                self.boot(resource)
+            return
         method: Callable[[str], None] = getattr(self._core.driver, action)
         with self._boots:
             try:

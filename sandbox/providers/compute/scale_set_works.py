@@ -219,18 +219,12 @@ class ScaleSetWorks:
         for row in rows:
             if row not in able:
                 batch.add(row.id, _as_before)
-        self._machines.each(able, lambda row: self._act(method, row), done)
+        self._machines.each(able, lambda row: self._machines.act(method, row), done)
         batch.flush()
         self._recount(run.resource_id)
         self._settle(run.resource_id)
         if errors:
             raise errors[0]
-
-    def _act(self, method: str, row: Resource) -> None:
-        if method in ("start", "restart") and not row.internal.get("had_machine", True):
-            self._machines.boot(row)
-            return
-        self._machines.act(method, row)
 
     def rebuild(self, run: Run) -> None:
         """Make machines anew, from the present model or from their own; addresses stay."""
@@ -341,7 +335,7 @@ def _with_target(error: ArmError, row: Resource) -> ArmError:
 def _running(row: Resource) -> None:
     if not _gone(row):
         row.properties["provisioningState"] = "Succeeded"
-    row.internal.update(power="running", agent=True, error=None, since=time.time(), had_machine=True)
+    row.internal.update(power="running", agent=True, error=None, since=time.time())
 
 
 def _as_before(row: Resource) -> None:
@@ -369,6 +363,6 @@ def _failed(error: ArmError, power: str) -> Callable[[Resource], None]:
             row.properties["provisioningState"] = "Failed"
         row.internal.update(error=shown, since=time.time())
         if power or not row.internal.get("power"):
-            row.internal.update(power=power, had_machine=bool(power))
+            row.internal["power"] = power
 
     return change

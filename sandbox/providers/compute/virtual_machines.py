@@ -287,13 +287,14 @@ class VirtualMachines:
         known.internal["machine"]["size"] = size.name
         shown = {**known.body, "properties": {**known.properties, "provisioningState": "Updating"}}
         shown = vm_shape.accepted(vm_shape.shown(shown, known.internal), asked)
-        if same:
+        retried = known.properties["provisioningState"] == "Failed" and not known.internal.get("power")
+        if same and not retried:
             self._core.store.put(known)
             return Answer(200, shown, {"ETag": known.body["etag"]})
         known.properties["provisioningState"] = "Updating"
         self._core.store.put(known)
         answer = self._core.operations.begin(
-            request, "compute.vm.update", rid, style=COMPUTE, status=200, body=shown, headers="aao",
+            request, "compute.vm.create" if retried else "compute.vm.update", rid, style=COMPUTE, status=200, body=shown, headers="aao",
             location=known.body["location"], latency=20,
             args={"restart": size.name != old and known.internal.get("power") == "running"},
         )  # fmt: skip

@@ -166,12 +166,20 @@ class VmActions:
             self._check_room(vm)
             self._core.service("network").apply(vm.internal["machine"]["vnet"])
             self._set(vm.id, "Creating", "starting")
-            self._machines.boot(vm)
+            if not self._leaving(vm.id):
+                self._machines.boot(vm)
+            if self._leaving(vm.id):
+                self._machines.act("delete", vm)
         except ArmError as error:
             booted = error.code.startswith("OSProvisioning")
             self._set(vm.id, "Failed", "running" if booted else "", error)
             raise
         self._set(vm.id, "Succeeded", "running")
+
+    def _leaving(self, vm_id: str) -> bool:
+        """Whether the machine is to be deleted while it boots: then nothing of it must stay."""
+        vm = self._core.store.get(vm_id)
+        return vm is None or vm.properties.get("provisioningState") == "Deleting"
 
     def _check_room(self, vm: Resource) -> None:
         room = self._limits.room(vm.body["location"], vm.internal["machine"]["size"])
