@@ -14,6 +14,7 @@ import functools
 import ipaddress
 import json
 import socket
+import threading
 import time
 import typing as t
 from pathlib import Path
@@ -36,6 +37,9 @@ DOMAIN = "internal.cloudapp.net"
 LINKS = ipaddress.IPv4Network("100.64.0.0/16")
 PUBLIC = ipaddress.IPv4Network("203.0.113.0/24")
 UPLINK = "uplink"
+GATEWAY_MAC = "12:34:56:78:9a:bc"
+"""What Azure's gateways answer, too. A bridge without an address of its own takes its ports', and so changes it."""
+RESOLVE_SECONDS = 5.0
 
 PORT_GUARD = """
 add table bridge azure
@@ -64,12 +68,18 @@ def mirror_hosts() -> list[str]:
 
 
 def mirrors() -> dict[str, list[str]]:
-    """The names of the package mirrors with their IPv4 addresses, asked from this host at most once a minute."""
-    return dict(_mirrors(int(time.monotonic() / 60)))
+    """The names of the package mirrors with their IPv4 addresses, asked from this host.
+
+    Asked until there is an answer and then kept: rules of the host and names of all networks must agree.
+    """
+    found = _mirrors()
+    if not found:
+        _mirrors.cache_clear()
+    return found
 
 
-@functools.lru_cache(maxsize=1)
-def _mirrors(_minute: int) -> dict[str, list[str]]:
+@functools.cache
+def _mirrors() -> dict[str, list[str]]:
     return resolve(mirror_hosts())
 
 
@@ -79,15 +89,21 @@ def mirror_addresses() -> set[str]:
 
 
 def resolve(hosts: t.Iterable[str]) -> dict[str, list[str]]:
-    """The IPv4 addresses of those hosts that have any, asked from this host."""
-    found = {}
-    for name in hosts:
-        try:
+    """The IPv4 addresses of those hosts that have any, asked from this host; gives up on some after five seconds."""
+    found: dict[str, list[str]] = {}
+
+    def ask(name: str) -> None:
+        with contextlib.suppress(OSError):
             answers = socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)
-        except OSError:
-            continue
-        found[name] = sorted({str(answer[4][0]) for answer in answers})
-    return found
+            found[name] = sorted({str(answer[4][0]) for answer in answers})
+
+    askers = [threading.Thread(target=ask, args=(name,), daemon=True) for name in hosts]
+    for asker in askers:
+        asker.start()
+    deadline = time.monotonic() + RESOLVE_SECONDS
+    for asker in askers:
+        asker.join(max(0.0, deadline - time.monotonic()))
+    return dict(found)
 
 
 def subnet_of(vnet: VnetState, address: str) -> SubnetState:
@@ -137,10 +153,8 @@ class Router:
         self.hosts.mkdir(parents=True, exist_ok=True)
         self.exports.mkdir(exist_ok=True)
         self._make_namespace()
-        link = self._link()
         self._apply_bridges(vnet)
         self._nft(nsg.render(vnet, mirror_addresses(), UPLINK) + PORT_GUARD)
-        self._apply_routes(vnet, link)
         self._write_names("mirrors", [f"{a} {name}" for name, found in mirrors().items() for a in found])
         if not host.populated(self._group):
             self._serve_names()
@@ -288,15 +302,16 @@ class Router:
         lines = [f"link delete {name}" for name in links - wanted.keys()]
         for name, address in wanted.items():
             if name not in links:
-                lines += [f"link add {name} type bridge forward_delay 0", f"link set {name} up"]
+                lines += [f"link add {name} address {GATEWAY_MAC} type bridge forward_delay 0", f"link set {name} up"]
             has = present.get(name, set())
             lines += [f"address delete {old} dev {name}" for old in has - {address}]
             if address not in has:
                 lines.append(f"address add {address} dev {name}")
         host.ip(lines, self.namespace)
 
-    def _apply_routes(self, vnet: VnetState, link: str) -> None:
-        """Let this host reach the public addresses of the network's machines."""
+    def publish(self, vnet: VnetState) -> None:
+        """Let this host reach the public addresses of the network's machines. Conflict if it uses one for another."""
+        link = self._link()
         wanted = {nic.public_ip for nic in vnet.nics if nic.public_ip}
         has = {
             str(route["dst"])

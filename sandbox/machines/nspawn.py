@@ -61,7 +61,7 @@ class NspawnDriver:
         for directory in (self._machines, self._vnets):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._images = disks.Images(state / "images", base_image(progress))
-        self._metadata = metadata
+        self._metadata, self._progress = metadata, progress
         self._served: set[str] = set()
         self._network_lock = threading.RLock()
         self._locks: collections.defaultdict[str, threading.RLock] = collections.defaultdict(threading.RLock)
@@ -197,6 +197,7 @@ class NspawnDriver:
             if new or vnet.vnet_id.casefold() not in self._served:
                 self._served.add(vnet.vnet_id.casefold())
                 self._metadata.opened(vnet.vnet_id, router.metadata_socket())
+            router.publish(vnet)
 
     def remove_network(self, vnet_id: str) -> None:
         """Remove the router namespace and what was exported in it."""
@@ -219,7 +220,11 @@ class NspawnDriver:
     def recover(self) -> dict[str, PowerState]:
         """Apply the networks again; machines that run are simply there."""
         for path in sorted(self._vnets.glob("*/vnet.json")):
-            self.apply_network(vnet_from_json(json.loads(path.read_text())))
+            vnet = vnet_from_json(json.loads(path.read_text()))
+            try:
+                self.apply_network(vnet)
+            except MachineError as error:
+                self._progress(f"network {vnet.vnet_id} is not as it should be: {error}")
         self._collect()
         return self.machines()
 

@@ -57,3 +57,25 @@ def test_the_image_is_made_anew_when_its_recipe_changes(monkeypatch: pytest.Monk
     assert base.recipe_hash() == before
     monkeypatch.setattr(base, "PACKAGES", (*base.PACKAGES, "more"))
     assert base.recipe_hash() != before
+
+
+def test_mirrors_are_asked_for_until_somebody_answers_and_then_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([{}, {"mirror": ["192.0.2.1"]}, {"mirror": ["192.0.2.2"]}])
+    monkeypatch.setattr(network, "resolve", lambda hosts: next(answers))
+    network._mirrors.cache_clear()
+    try:
+        assert network.mirrors() == {}
+        assert network.mirrors() == {"mirror": ["192.0.2.1"]}
+        assert network.mirrors() == {"mirror": ["192.0.2.1"]}
+    finally:
+        network._mirrors.cache_clear()
+
+
+def test_hosts_without_an_address_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(name: str, *arguments: object) -> list[tuple[object, ...]]:
+        if name == "gone":
+            raise OSError
+        return [(2, 1, 6, "", ("192.0.2.2", 0)), (2, 1, 6, "", ("192.0.2.1", 0)), (2, 1, 6, "", ("192.0.2.1", 0))]
+
+    monkeypatch.setattr("socket.getaddrinfo", answer)
+    assert network.resolve(["here", "gone"]) == {"here": ["192.0.2.1", "192.0.2.2"]}
