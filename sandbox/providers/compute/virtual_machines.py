@@ -293,8 +293,9 @@ class VirtualMachines:
             return Answer(200, shown, {"ETag": known.body["etag"]})
         known.properties["provisioningState"] = "Updating"
         self._core.store.put(known)
+        work = "compute.vm.create" if retried else "compute.vm.update"
         answer = self._core.operations.begin(
-            request, "compute.vm.create" if retried else "compute.vm.update", rid, style=COMPUTE, status=200, body=shown, headers="aao",
+            request, work, rid, style=COMPUTE, status=200, body=shown, headers="aao",
             location=known.body["location"], latency=20,
             args={"restart": size.name != old and known.internal.get("power") == "running"},
         )  # fmt: skip
