@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Requests to Resource Manager that end in booted Linux machines: a head, an image baked from one, a scale set of it."""
+"""Requests to Resource Manager that end in booted machines: a head, an image baked from one, a scale set of it."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class Cloud:
     def __init__(self, sandbox: t.Any, key: Path) -> None:
         self._key, env = key, sandbox.env
         self._session = requests.Session()
+        self._session.trust_env = False
         self._session.headers["Authorization"] = f"Bearer {sandbox.run('token').stdout.strip()}"
         self._session.verify = env["REQUESTS_CA_BUNDLE"]
         self._session.proxies = {"https": env["HTTPS_PROXY"]}
