@@ -16,7 +16,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import pla
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet, Unavailable
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, kept_nodes
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Queue
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits
@@ -64,6 +64,8 @@ class Judge:
         self._policy = cluster.autoscale
         self._view, self._decided, self._now = view, decided, now
         self._wanted: list[NodeState] = []
+        self._kept = frozenset(kept_nodes(cluster))
+        self._waiting = {name for job in view.jobs if job.state == "pending" for name in job.partitions}
 
     def judge(self) -> list[NodeState]:
         """The nodes that want a machine, in order."""
@@ -90,8 +92,12 @@ class Judge:
         if state.place is None:
             jobs = tuple(job.id for job in state.jobs)
             self._decided.unmet(jobs, f"{state.name} is no node of the cluster definition")
-        else:
+        elif state.busy or state.name in self._kept:
             self._wanted.append(state)
+        elif not self._waiting.intersection(state.node.partitions):
+            # Its job was cancelled, or moved elsewhere, before there was a machine: nobody needs one any more.
+            # While other jobs wait, Slurm may be about to give it to one of them; then the next pass sees that.
+            self._decided.remove(state, "no job wants it any more")
 
     def _coming(self, state: NodeState) -> None:
         machine = state.machine

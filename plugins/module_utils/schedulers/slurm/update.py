@@ -20,6 +20,7 @@ _ADDRESS = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")
 _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})")
 _RESOURCE_ID = re.compile(r"/subscriptions/[A-Za-z0-9/_.()-]{1,1000}")
 _TEXT = re.compile(r"[^\x00-\x1f\x7f]{1,1000}")
+_BUSY = frozenset(("ALLOCATED", "MIXED", "COMPLETING"))
 _POWER_OFF = frozenset(("POWERED_DOWN", "POWERING_DOWN"))
 
 
@@ -134,14 +135,20 @@ def _actions(step: _NodesStep, forced: t.AbstractSet[str]) -> list[_Action]:
         # Resumed as it is, a node that was drained on its way up would still want a machine, for nobody.
         return [
             (commands.power_down_force, lambda node: _is_out(node) and _is_coming(node), "POWERING_DOWN"),
-            (commands.resume, lambda node: _is_out(node) and not _is_coming(node), "in service"),
+            (commands.resume, lambda node: _is_out(node) and _is_settled(node), "in service"),
         ]
     if isinstance(step, plan.Wake):
-        return [(commands.power_up, lambda node: "POWERED_DOWN" in node.flags, "POWERING_UP")]
+        return [
+            (
+                commands.power_up,
+                lambda node: "POWERED_DOWN" in node.flags and "POWER_UP" not in node.flags,
+                "POWERING_UP",
+            )
+        ]
     if isinstance(step, plan.Remove):
         return [
-            (commands.power_down_force, lambda node: _is_up(node) and _must(node, forced), "POWERING_DOWN"),
-            (commands.power_down, lambda node: _is_up(node) and not _must(node, forced), "POWERING_DOWN"),
+            (commands.power_down_force, lambda node: _is_up(node) and _by_force(node, forced), "POWERING_DOWN"),
+            (commands.power_down, lambda node: _is_up(node) and _politely(node, forced), "POWERING_DOWN"),
         ]
     return _drain_actions(step)
 
@@ -176,12 +183,21 @@ def _is_out(node: QueueNode) -> bool:
     return bool(node.flags & {"DOWN", "DRAIN", "FAIL"})
 
 
+def _is_settled(node: QueueNode) -> bool:
+    return not _is_coming(node) and "POWER_DOWN" not in node.flags
+
+
 def _is_up(node: QueueNode) -> bool:
     return not node.flags & (_POWER_OFF | {"POWER_DOWN"})
 
 
-def _must(node: QueueNode, forced: t.AbstractSet[str]) -> bool:
-    return "DOWN" in node.flags or node.name in forced
+def _by_force(node: QueueNode, forced: t.AbstractSet[str]) -> bool:
+    # A polite request is kept until a node has joined. A node that was given to a job meanwhile stays.
+    return "DOWN" in node.flags or node.name in forced or (_is_coming(node) and not node.flags & _BUSY)
+
+
+def _politely(node: QueueNode, forced: t.AbstractSet[str]) -> bool:
+    return not _is_coming(node) and not _by_force(node, forced)
 
 
 def _is_claimed(node: QueueNode) -> bool:

@@ -95,6 +95,16 @@ def test_min_nodes_are_brought_up_and_stay() -> None:
     assert world.settle() == 0
 
 
+def test_a_job_that_is_cancelled_before_its_machines_are_there_buys_none() -> None:
+    world = World(cluster(array("htc", "Standard_D4s_v5", most=4)))
+    world.submit("1", "htc", 4)
+    world.schedule()
+    world.requeue(world.jobs["1"])
+    del world.jobs["1"]
+    assert run(world) <= 4
+    assert world.made == 0
+
+
 def test_a_job_larger_than_the_quota_waits_and_smaller_ones_run() -> None:
     world = World(cluster(array("htc", "Standard_D4s_v5", most=4)))
     world.limits["standarddsv5family"] = 8

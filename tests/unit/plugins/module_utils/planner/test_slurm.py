@@ -110,7 +110,7 @@ def test_a_machine_without_claim_that_a_node_joined_from_is_claimed_again_and_no
 def test_of_two_nodes_with_one_machine_the_joined_one_keeps_it() -> None:
     world = small()
     found = machine(world)
-    put(world, "htc-d4sv5-1", "IDLE", "POWERING_UP", instance_id=found)
+    put(world, "htc-d4sv5-1", "ALLOCATED", "POWERING_UP", instance_id=found)
     put(world, "htc-d4sv5-2", "IDLE", instance_id=found.upper())
     plan = world.plan()
     assert plan.scheduler == (steps.Release(("htc-d4sv5-1",), "its instance belongs to another node"),)
@@ -192,6 +192,19 @@ def test_planning_again_counts_the_machines_of_the_same_pass_against_the_quota()
     assert after.quotas["standarddsv5family"].used == 4
     assert after.quotas["cores"].used == 4
     assert catalog.quotas["cores"].used == 0
+
+
+def test_a_node_that_no_job_wants_any_more_gets_no_machine_and_is_powered_down() -> None:
+    world = small()
+    put(world, "htc-d4sv5-1", "IDLE", "POWERING_UP")
+    assert world.plan() == steps.Plan(scheduler=(steps.Remove(("htc-d4sv5-1",), "no job wants it any more"),))
+
+
+def test_a_node_on_its_way_up_is_left_to_slurm_while_jobs_wait() -> None:
+    world = small()
+    put(world, "htc-d4sv5-1", "IDLE", "POWERING_UP")
+    world.submit("1", "htc", 1)
+    assert not world.plan()
 
 
 def test_nodes_that_slurm_gave_up_return_to_service() -> None:

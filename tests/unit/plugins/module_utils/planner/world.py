@@ -212,12 +212,13 @@ class World:
     def _resume(self, step: steps.Resume) -> None:
         for name in step.nodes:
             up = "POWERING_UP" in self.nodes[name].flags
-            self.flag(name, add=("IDLE", "POWER_DOWN") if up else ("IDLE",), drop=("DRAIN", "DOWN"))
+            drop = ("DRAIN", "DOWN", "POWERING_UP") if up else ("DRAIN", "DOWN")
+            self.flag(name, add=("IDLE", "POWER_DOWN") if up else ("IDLE",), drop=drop)
 
     def _remove(self, step: steps.Remove) -> None:
         for name in step.nodes:
             assert not self.on_node(name)
-            self.flag(name, add=("IDLE", "POWER_DOWN"), drop=("DRAIN", "DOWN", "ALLOCATED"))
+            self.flag(name, add=("IDLE", "POWER_DOWN"), drop=("DRAIN", "DOWN", "ALLOCATED", "POWERING_UP"))
 
     def _wake(self, step: steps.Wake) -> None:
         for name in step.nodes:

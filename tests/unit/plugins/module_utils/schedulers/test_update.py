@@ -81,6 +81,17 @@ def test_nodes_that_are_down_are_powered_down_by_force_and_idle_ones_politely() 
     ]
 
 
+def test_a_node_on_its_way_up_is_powered_down_unless_a_job_got_it_meanwhile() -> None:
+    found = queue(node("htc-1", "IDLE", "POWERING_UP"), node("htc-2", "ALLOCATED", "POWERING_UP"))
+    assert commands(plan.Remove(("htc-1", "htc-2"), ""), found) == ["nodename=htc-1 state=power_down_force"]
+
+
+def test_what_was_asked_for_and_has_not_happened_yet_is_not_asked_for_again() -> None:
+    found = queue(node("htc-1", "DRAIN", "POWER_DOWN"), node("htc-2", "POWERED_DOWN", "POWER_UP"))
+    assert commands(plan.Resume(("htc-1",), ""), found) == []
+    assert commands(plan.Wake(("htc-2",), ""), found) == []
+
+
 def test_a_node_taken_down_by_the_same_plan_is_powered_down_by_force() -> None:
     steps = [plan.Drain(("htc-1",), "azure_hpc: gone", requeue=True), plan.Remove(("htc-1",), "")]
     writes, _refused = update.writes(steps, queue(node("htc-1", "ALLOCATED")))
