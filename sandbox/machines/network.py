@@ -240,9 +240,10 @@ class Router:
             _no_ipv6()
             root = Path("/proc/sys/net")
             (root / "ipv4/ip_forward").write_text("1")
-            # Frames inside a subnet are none of the router's business.
+            # Azure asks security groups inside a subnet, too. Where br_netfilter is not loaded, frames pass: loading it
+            # would change what happens on other bridges of this host.
             if (filtering := root / "bridge/bridge-nf-call-iptables").exists():
-                filtering.write_text("0")
+                filtering.write_text("1")
 
         host.in_namespace(self.namespace, settings)
         host.ip(

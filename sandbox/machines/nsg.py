@@ -154,7 +154,7 @@ def _group(name: str, rules: tuple[SecurityRule, ...], vnet: VnetState) -> list[
 def render(vnet: VnetState, mirrors: t.Iterable[str], uplink: str = "uplink") -> str:
     """The whole ruleset of a router namespace. ``mirrors``: addresses that may be reached from inside at all.
 
-    Traffic inside one subnet is bridged and does not pass here.
+    Traffic inside one subnet is bridged and passes here only where the kernel has br_netfilter.
     """
     groups: list[str] = []
     asked: dict[Direction, list[str]] = {direction: [] for direction in DIRECTIONS}

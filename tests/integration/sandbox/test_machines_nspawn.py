@@ -130,14 +130,22 @@ class Lab:
         assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
         return done.stdout.strip()
 
-    def apply(self, head_rules: tuple[SecurityRule, ...] = (ALLOW_SSH,), nat: bool = True) -> None:
+    def apply(
+        self,
+        head_rules: tuple[SecurityRule, ...] = (ALLOW_SSH,),
+        compute_rules: tuple[SecurityRule, ...] = (),
+        nat: bool = True,
+    ) -> None:
         nat_ips = ("203.0.113.253",) if nat else ()
         self.vnet = dataclasses.replace(
             self.vnet,
             subnets=(
                 SubnetState(subnet_id=f"{VNET}/subnets/head", prefix="10.20.0.0/24", rules=head_rules),
                 SubnetState(
-                    subnet_id=f"{VNET}/subnets/compute", prefix="10.20.16.0/20", rules=(), nat_public_ips=nat_ips
+                    subnet_id=f"{VNET}/subnets/compute",
+                    prefix="10.20.16.0/20",
+                    rules=compute_rules,
+                    nat_public_ips=nat_ips,
                 ),
             ),
             nics=(NicState(private_ip="10.20.0.4", public_ip=self.public),),
@@ -217,6 +225,20 @@ def test_without_a_nat_gateway_nothing_outside_is_reachable_and_with_one_only_mi
     assert lab.ssh("node-1", fetch).returncode == 0
     assert lab.ssh("node-1", "curl -s -m 3 http://192.0.2.1/").returncode != 0
     assert lab.ssh("node-1", "timeout 3 bash -c '</dev/tcp/deb.debian.org/22'").returncode != 0
+
+
+@pytest.mark.skipif(not Path("/proc/sys/net/bridge").exists(), reason="this kernel has no br_netfilter loaded")
+def test_security_rules_hold_inside_a_subnet_too(lab: Lab) -> None:
+    knock = "timeout 3 bash -c '</dev/tcp/node-2/22'"
+    deny = SecurityRule(
+        name="not-node-1", priority=100, direction="Inbound", access="Deny", source_prefixes=("10.20.16.4",)
+    )
+    assert lab.ssh("node-1", knock).returncode == 0
+    lab.apply(compute_rules=(deny,))
+    assert lab.ssh("node-1", knock).returncode != 0
+    assert lab.out("node-2", "timeout 3 bash -c '</dev/tcp/node-1/22'; hostname") == "node-2"
+    lab.apply()
+    assert lab.ssh("node-1", knock).returncode == 0
 
 
 def test_a_share_of_the_head_is_mounted_as_the_network_and_its_clients_allow(lab: Lab) -> None:

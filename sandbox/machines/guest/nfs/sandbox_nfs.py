@@ -221,6 +221,8 @@ def connect(server: str, options: dict[str, str]) -> tuple[str, str]:
         address = str(socket.getaddrinfo(server, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0])
     except socket.gaierror as error:
         raise NfsError(f"Failed to resolve server {server}: {error.strerror}") from error
+    if ipaddress.ip_address(address).is_loopback:
+        address = own_address()
     deadline = time.monotonic() + 60 * float(options.get("retry") or 2)
     while True:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import socket
 import sys
 import types
 from pathlib import Path
@@ -98,6 +99,21 @@ def test_unexporting_keeps_the_directories_in_place(
         "exports": {"/b": [["*", []]]},
         "bound": ["/a", "/b"],
     }
+
+
+def test_a_server_can_mount_from_itself_by_any_name(nfs: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(nfs, "own_address", lambda: "127.0.0.1")
+        assert nfs.connect("localhost", {"port": str(server.getsockname()[1])}) == ("127.0.0.1", "127.0.0.1")
+
+
+def test_a_server_that_nobody_knows_or_that_does_not_listen_is_an_error(nfs: types.ModuleType) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    with pytest.raises(nfs.NfsError, match="refused"):
+        nfs.connect("127.0.0.1", {"port": port, "retry": "0.001"})
+    with pytest.raises(nfs.NfsError, match="Failed to resolve server"):
+        nfs.connect("no.such.invalid", {})
 
 
 def test_every_package_ships_files_that_exist_and_wins_over_the_real_one() -> None:
