@@ -53,6 +53,9 @@ def run(session: Session, *, keep: bool = False) -> Outcome:
             session.sandbox("down")
             session.sandbox("up", "--driver", "nspawn", "--time-scale", "0", show=True)
             session.use_sandbox()
+            if session.hosts():
+                session.say("an earlier demo was stopped half-way: its cluster goes first")
+                destroy(session)
         with session.stage("ansible-playbook azure_hpc.cluster.site"):
             session.play("site")
             session.remember_hosts()
@@ -66,7 +69,7 @@ def run(session: Session, *, keep: bool = False) -> Outcome:
         left: list[str] = []
         if not keep:
             with session.stage("ansible-playbook azure_hpc.cluster.destroy"):
-                session.play("destroy", "-e", f"hpc_destroy_confirm={CLUSTER}")
+                destroy(session)
                 left = sorted(session.hosts())
     finally:
         if not keep:
@@ -76,7 +79,7 @@ def run(session: Session, *, keep: bool = False) -> Outcome:
         begun=begun,
         nodes=timeline.nodes(snapshots, expand),
         jobs=timeline.jobs(snapshots),
-        passes=[record for record in records if record.get("type") == "pass"],
+        passes=[record for record in records if record["kind"] == "pass"],
         stages=session.stages,
         mpi_output=mpi_output,
         left=left,
@@ -88,6 +91,11 @@ def prepare(session: Session) -> None:
     session.decision_log.unlink(missing_ok=True)
     if not session.key.exists():
         session.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "azure_hpc demo", "-f", str(session.key)])
+
+
+def destroy(session: Session) -> None:
+    """Take the cluster down; its image stays for the next one."""
+    session.play("destroy", "-e", f"hpc_destroy_confirm={CLUSTER}")
 
 
 def submit(session: Session) -> None:
@@ -119,14 +127,14 @@ def follow(session: Session) -> list[timeline.Snapshot]:
             if begun > deadline:
                 raise DemoError("the queue was not done after 600 s of passes")
             time.sleep(max(0.0, PASS_INTERVAL - (time.monotonic() - begun)))
-        session.say("one more pass: there is nothing left to do")
-        session.play("autoscale", show=False)
-        tell(session, told)
         toobig = session.ssh(LOGIN, "squeue --name=toobig --noheader --format='%i %T %r'")
         session.say(f"what the owner of the job that can never run sees in squeue:   {toobig.strip()}")
         note = session.ssh(LOGIN, f"scontrol show job {toobig.split()[0]} | grep AdminComment")
         session.say(f"... and in scontrol show job:   {note.strip()}")
         session.ssh(LOGIN, f"scancel {toobig.split()[0]}")
+        session.say("one more pass: there is nothing left to do")
+        session.play("autoscale", show=False)
+        tell(session, told)
     return watch.snapshots
 
 
@@ -135,11 +143,7 @@ def tell(session: Session, told: int) -> int:
     lines = session.decision_log.read_text().splitlines() if session.decision_log.exists() else []
     for line in lines[told:]:
         record: dict[str, Any] = json.loads(line)
-        if record.get("type") == "pass":
-            seconds = sum(record["seconds"].values())
-            session.say(f"pass: {len(record['lines'])} decisions, {record['requests']} ARM requests, {seconds:.1f} s")
-            for text in record["lines"]:
-                session.say(f"   {text}")
+        session.say(("" if record["kind"] == "pass" else "   ") + record["line"])
     return len(lines)
 
 

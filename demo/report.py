@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -109,9 +110,14 @@ def _pass_table(outcome: Outcome) -> Table:
         lines = record["lines"]
         text = lines[0] + (f" (+{len(lines) - 1} more)" if len(lines) > 1 else "") if lines else "nothing to do"
         table.add_row(
-            _since(outcome.begun, record["at"]), f"{seconds:.1f}", str(record["requests"]), str(len(lines)), text
+            _since(outcome.begun, _at(record["time"])), f"{seconds:.1f}", str(record["requests"]), str(len(lines)), text
         )
     return table
+
+
+def _at(stamp: str) -> float:
+    """Seconds since the epoch of a time in the decision log, which is UTC."""
+    return datetime.fromisoformat(stamp).timestamp()
 
 
 def _stage_table(outcome: Outcome) -> Table:

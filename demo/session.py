@@ -90,8 +90,10 @@ class Session:
         return self.run([sys.executable, "-m", "sandbox", *arguments], show=show, check=check)
 
     def use_sandbox(self) -> None:
-        """Take over what a user would do with ``eval "$(./dev sandbox env)"``."""
-        self.environment.update(json.loads(self.sandbox("env", "--json")))
+        """Do what a user does with ``eval "$(./dev sandbox env)"``, for commands and for clients in this process."""
+        settings = json.loads(self.sandbox("env", "--json"))
+        self.environment.update(settings)
+        os.environ.update(settings)
 
     def play(self, playbook: str, *arguments: str, show: bool = True) -> str:
         """``ansible-playbook azure_hpc.cluster.<playbook>`` on the sandbox inventory."""
@@ -104,7 +106,7 @@ class Session:
             ["ansible-inventory", "-i", str(INVENTORY), "--list"],
             cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
-        return dict(json.loads(text)["_meta"]["hostvars"])
+        return dict(json.loads(text, object_hook=_plain)["_meta"]["hostvars"])
 
     def remember_hosts(self) -> None:
         """Learn how to reach every machine, once."""
@@ -140,3 +142,8 @@ SSH_OPTIONS = [
     "-o", "ControlPersist=60",
     "-o", "ControlPath=/tmp/azure-hpc-demo-%C",
 ]  # fmt: skip
+
+
+def _plain(value: dict[str, Any]) -> Any:
+    """Data of the cloud as plain text: ansible-inventory marks it, so that nobody renders it as a template."""
+    return value.get("__ansible_unsafe", value)

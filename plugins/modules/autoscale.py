@@ -170,7 +170,7 @@ def main() -> None:
         log = options["decision_log"] or cluster.autoscale.decision_log
         if log and not check:
             try:
-                report.append(log, cluster.name, int(time.time()), rows)
+                report.append(log, cluster.name, int(time.time()), [*rows, report.summary(found)])
             except AzureError as error:
                 module.warn(str(error))
         for refused in report.refusals(result):

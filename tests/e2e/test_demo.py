@@ -55,6 +55,7 @@ def test_every_node_lived_its_whole_life_in_order(outcome: Outcome) -> None:
 
 def test_the_pass_after_the_last_one_has_nothing_to_do(outcome: Outcome) -> None:
     assert outcome.passes[-1]["lines"] == []
+    assert outcome.passes[-1]["changed"] is False
 
 
 def test_passes_do_not_ask_more_of_azure_than_their_scale_sets_need(outcome: Outcome) -> None:

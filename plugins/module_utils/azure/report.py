@@ -77,13 +77,22 @@ def outcome(result: Result, rows: t.Sequence[Json], check: bool) -> Json:
     }
 
 
+def summary(found: Json) -> Json:
+    """The last line of a pass in the decision log: what it cost, from the result of the module. Pure."""
+    spent = sum(found["seconds"].values())
+    return {
+        "line": f"pass: {len(found['lines'])} decisions, {found['requests']} requests, {spent:.1f} s",
+        "kind": "pass",
+        "outcome": "done" if not found["errors"] else "incomplete",
+        **{key: found[key] for key in ("changed", "lines", "requests", "seconds")},
+    }
+
+
 def append(path: str, cluster: str, now: int, rows: t.Sequence[Json]) -> None:
-    """Append one line of JSON per decision to the decision log; raises AzureError if it cannot be written.
+    """Append one line of JSON per row to the decision log; raises AzureError if it cannot be written.
 
     All lines go out in one write, so that passes that overlap do not mix theirs. JSON keeps hostile text on its line.
     """
-    if not rows:
-        return
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
     lines = "".join(json.dumps({"time": stamp, "cluster": cluster, **row}, sort_keys=True) + "\n" for row in rows)
     try:
