@@ -147,7 +147,9 @@ def _serve_behind(state: StateDirectory, driver: str, time_scale: float, ephemer
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment, cwd=root
         )
     state.starting.write_text(identify(child.pid))
+    shown = offset
     while state.running() != child.pid:
+        shown = _relay(state, shown)
         if child.poll() is not None:
             return _lost(state, offset)
         if time.monotonic() - began > START_TIMEOUT:
@@ -165,6 +167,20 @@ def _serve_behind(state: StateDirectory, driver: str, time_scale: float, ephemer
     )
     print(f'sandbox: eval "$(python -m sandbox --state {shlex.quote(str(state.path))} env)" points any client to it')
     return 0
+
+
+def _relay(state: StateDirectory, offset: int) -> int:
+    """Show what the server says that it is busy with; answers how far its log has been read."""
+    with state.log.open("rb") as log:
+        log.seek(offset)
+        for line in log:
+            if not line.endswith(b"\n"):
+                break
+            offset += len(line)
+            _, marked, text = line.decode(errors="replace").partition(" INFO sandbox: ")
+            if marked:
+                print(f"sandbox: {text.rstrip()}", flush=True)
+    return offset
 
 
 def _lost(state: StateDirectory, offset: int) -> int:

@@ -34,6 +34,9 @@ def dispatch(core: Core, request: Request) -> Answer:
         return route.handler(request)
     except ArmError as error:
         return Answer(error.status, error.body(), dict(error.headers))
+    except ids.InvalidId as error:
+        refusal = ArmError(400, "LinkedInvalidPropertyId", f"A property is no fully qualified resource id: {error}.")
+        return Answer(refusal.status, refusal.body())
     except Exception:
         log.exception("%s %s", request.method, request.path)
         return Answer(500, internal_error().body())

@@ -80,7 +80,7 @@ class Gateway:
 
     async def _serve(self, http: HttpRequest) -> Response:
         host = http.headers.get("host", "localhost")
-        name, path = host.partition(":")[0].lower(), http.url.path
+        name, path = host.partition(":")[0].lower(), http.scope["path"]
         raw = await http.body()
         if path.startswith("/sandbox/"):
             return _response(await run_in_threadpool(self._serve_admin, http, name, raw))

@@ -7,6 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 
+class InvalidId(ValueError):
+    """A text that is no resource id."""
+
+
 @dataclass(frozen=True)
 class ResourceId:
     """A parsed id. ``types`` and ``names`` run in parallel: ``("virtualNetworks", "subnets")`` and ``("v", "s")``.
@@ -78,21 +82,21 @@ def key(resource_id: str | ResourceId) -> str:
 
 
 def parse(text: str) -> ResourceId:
-    """Read an id of a resource group or of a resource. Raises ValueError for anything else."""
+    """Read an id of a resource group or of a resource. Raises InvalidId for anything else."""
     parts = text.strip("/").split("/")
     if len(parts) < 4 or parts[0].lower() != "subscriptions" or "" in parts:
-        raise ValueError(f"not a resource id: {text!r}")
+        raise InvalidId(f"not a resource id: {text!r}")
     subscription, group, rest = parts[1], "", parts[2:]
     if rest[0].lower() == "resourcegroups":
         group, rest = rest[1], rest[2:]
         if not rest:
             return ResourceId(subscription, group, "Microsoft.Resources", ("resourceGroups",), (group,))
     if len(rest) < 4 or len(rest) % 2 or rest[0].lower() != "providers":
-        raise ValueError(f"not a resource id: {text!r}")
+        raise InvalidId(f"not a resource id: {text!r}")
     lowered, scope = [part.lower() for part in rest], ""
     extension = max(at for at in range(0, len(rest), 2) if lowered[at] == "providers")
     if extension:
         if len(rest) - extension < 4:
-            raise ValueError(f"not a resource id: {text!r}")
+            raise InvalidId(f"not a resource id: {text!r}")
         scope, rest = "/" + "/".join(parts[: len(parts) - len(rest) + extension]), rest[extension:]
     return ResourceId(subscription, group, rest[1], tuple(rest[2::2]), tuple(rest[3::2]), scope)

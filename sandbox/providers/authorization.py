@@ -12,7 +12,7 @@ import time
 import uuid
 from typing import Any
 
-from sandbox.arm import ids
+from sandbox.arm import ids, shapes
 from sandbox.arm.core import Core
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
@@ -22,6 +22,14 @@ from sandbox.arm.store import Resource
 
 NAMESPACE = "Microsoft.Authorization"
 ASSIGNMENT, DEFINITION = f"{NAMESPACE}/roleAssignments", f"{NAMESPACE}/roleDefinitions"
+PERMISSIONS = ("actions", "notActions", "dataActions", "notDataActions")
+ROLE_SHAPE = {
+    "roleName": str,
+    "description": str,
+    "assignableScopes": [str],
+    "permissions": [{key: [str] for key in PERMISSIONS}],
+}
+ASSIGNMENT_SHAPE = {"roleDefinitionId": str, "principalId": str, "principalType": str, "condition": str}
 # name: (id, description, actions, not actions, data actions)
 BUILT_IN: dict[str, tuple[str, str, list[str], list[str], list[str]]] = {
     "Owner": (
@@ -129,7 +137,8 @@ class Authorization:
         raise ArmError(404, "RoleDefinitionDoesNotExist", text)
 
     def put_definition(self, request: Request) -> Answer:
-        subscription, name, given = _subscription(request), request.params["name"], request.body.get("properties") or {}
+        subscription, name = _subscription(request), request.params["name"]
+        given = shapes.read(request.body, {"properties": ROLE_SHAPE}).get("properties") or {}
         if any(entry[0] == name.lower() for entry in BUILT_IN.values()):
             raise ArmError(403, "RoleDefinitionIsBuiltIn", "Built-in roles cannot be changed.")
         role_id = f"/subscriptions/{subscription}/providers/{DEFINITION}/{name}"
@@ -142,8 +151,7 @@ class Authorization:
             "description": given.get("description", ""),
             "assignableScopes": given.get("assignableScopes") or [f"/subscriptions/{subscription}"],
             "permissions": [
-                {key: entry.get(key) or [] for key in ("actions", "notActions", "dataActions", "notDataActions")}
-                for entry in given.get("permissions") or []
+                {key: entry.get(key) or [] for key in PERMISSIONS} for entry in given.get("permissions") or []
             ],
             "createdOn": before.get("createdOn", now),
             "updatedOn": now,
@@ -166,7 +174,7 @@ class Authorization:
 
     def put_assignment(self, request: Request) -> Answer:
         store, scope, name = self._core.store, request.params["scope"], request.params["name"]
-        given = request.body.get("properties") or {}
+        given = shapes.read(request.body, {"properties": ASSIGNMENT_SHAPE}).get("properties") or {}
         role_id, principal = given.get("roleDefinitionId"), given.get("principalId")
         if not role_id or not principal:
             text = "The request has missing or invalid properties: roleDefinitionId and principalId are required."

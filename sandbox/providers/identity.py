@@ -7,11 +7,12 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from sandbox.arm import ids
+from sandbox.arm import ids, shapes
 from sandbox.arm.core import Core, new_guid
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.store import Resource
+from sandbox.providers import common
 
 TYPE = "Microsoft.ManagedIdentity/userAssignedIdentities"
 
@@ -47,14 +48,12 @@ class Identities:
 
     def put(self, request: Request) -> Answer:
         store = self._core.store
+        request.body = shapes.read(request.body, {"location": str})
         with store.transaction():
             known = store.get(request.id)
             resource = known or self._new(request.id)
-            location = request.body.get("location")
-            if known is None and not location:
-                raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
-            resource.body.setdefault("location", str(location).replace(" ", "").lower())
-            resource.body["tags"] = request.body.get("tags") or {}
+            resource.body["location"] = common.region(request, known)
+            resource.body["tags"] = common.tags(request.body) or {}
             store.put(resource)
         return Answer(200 if known else 201, resource.body, {} if known else {"Location": request.path})
 
@@ -71,7 +70,7 @@ class Identities:
     def patch(self, request: Request) -> Answer:
         def change(resource: Resource) -> None:
             if "tags" in request.body:
-                resource.body["tags"] = request.body["tags"] or {}
+                resource.body["tags"] = common.tags(request.body) or {}
 
         self._core.require(request.id)
         changed = self._core.store.update(request.id, change)

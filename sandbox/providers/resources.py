@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.arm import ids, paging
+from sandbox.arm import ids, paging, shapes
 from sandbox.arm.core import Core
 from sandbox.arm.errors import GATEWAY, ArmError, group_not_found
 from sandbox.arm.messages import Answer, Request
@@ -34,6 +34,7 @@ class Groups:
     def put(self, request: Request) -> Answer:
         name, store = request.group, self._core.store
         check_subscription(request)
+        request.body = shapes.read(request.body, {"location": str, "managedBy": str})
         if not GROUP_NAME.fullmatch(name):
             message = (
                 f"The provided resource group name '{name}' has these invalid characters or is too long, or ends "

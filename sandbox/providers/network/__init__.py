@@ -58,7 +58,8 @@ class Network:
         if nic is None:
             raise invalid_reference(nic_id, nic_id)
         configurations = nic.properties["ipConfigurations"]
-        primary = next((entry for entry in configurations if entry["properties"].get("primary")), configurations[0])
+        usable = [entry for entry in configurations if "privateIPAddress" in entry["properties"]]
+        primary = next((entry for entry in usable if entry["properties"].get("primary")), usable[0])
         subnet = primary["properties"]["subnet"]["id"]
         return self.vnet_of(subnet), subnet, primary["properties"]["privateIPAddress"]
 

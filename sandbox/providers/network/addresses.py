@@ -43,7 +43,7 @@ class Addresses:
         An owner that has an address in this subnet keeps it, unless it wants another. Raises ArmError (400) when the
         subnet is full, or the wanted address is outside, reserved or taken.
         """
-        network, pool = ipaddress.IPv4Network(prefix), ids.key(subnet_id)
+        network, pool = _ipv4(prefix, subnet_id), ids.key(subnet_id)
         store = self._core.store
         with store.transaction() as db:
             rows = db.execute("SELECT address, owner FROM addresses WHERE pool = ?", (pool,)).fetchall()
@@ -51,7 +51,7 @@ class Addresses:
             mine = {owner: address for address, owner in taken.items()}
             extra = json.dumps({"nsg": ids.key(nsg_id)} if nsg_id else {})
             if wanted:
-                given = [self._check_wanted(network, ipaddress.IPv4Address(wanted), owners[0], taken)]
+                given = [self._check_wanted(network, _address(wanted), owners[0], taken)]
             else:
                 new = [owner for owner in owners if ids.key(owner) not in mine]
                 free = self._free(network, taken, len(new), ids.parse(subnet_id).name)
@@ -140,6 +140,21 @@ class Addresses:
                     return str(ipaddress.IPv4Address(number))
         text = f"Cannot create more than {len(hosts)} public IP addresses for this subscription in this region."
         raise ArmError(400, "PublicIPCountLimitReached", text, details=[])
+
+
+def _ipv4(prefix: str, subnet_id: str) -> ipaddress.IPv4Network:
+    try:
+        return ipaddress.IPv4Network(prefix)
+    except ValueError:
+        text = f"Subnet {subnet_id} has no IPv4 address prefix."
+        raise ArmError(400, "SubnetHasNoIPv4Prefix", text, details=[]) from None
+
+
+def _address(text: str) -> ipaddress.IPv4Address:
+    try:
+        return ipaddress.IPv4Address(text)
+    except ValueError:
+        raise ArmError(400, "InvalidIPAddressFormat", f"{text} is not a valid IP address.", details=[]) from None
 
 
 def usable(network: ipaddress.IPv4Network) -> range:

@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
-from sandbox.arm import ids
+from sandbox.arm import ids, shapes
 from sandbox.arm.core import Core, new_guid
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
@@ -18,14 +18,21 @@ from sandbox.providers.network.addresses import Addresses
 from sandbox.providers.network.fabric import Fabric
 
 NAMESPACE = "Microsoft.Network"
+# What all resources may have beside their properties.
+COMMON = {"location": str, "tags": dict, "zones": [str], "sku": {"name": str, "tier": str}, "extendedLocation": dict}
 WRITE_SECONDS, DELETE_SECONDS = 4.0, 10.0
 Settle = Callable[[Resource, dict[str, Any]], None]
 
 
 class NetworkType:
-    """One resource type. Subclasses set ``kind`` and give ``build`` and, where something is in the way, ``guard``."""
+    """One resource type.
+
+    Subclasses set ``kind`` and ``shape`` (of their properties) and give ``build`` and, where something may be in the
+    way of a deletion, ``guard``.
+    """
 
     kind = ""
+    shape: ClassVar[dict[str, Any]] = {}
     first_state = "Updating"
 
     def __init__(self, core: Core, addresses: Addresses, fabric: Fabric) -> None:
@@ -66,6 +73,7 @@ class NetworkType:
 
     def put(self, request: Request) -> Answer:
         store = self.core.store
+        request.body = shapes.read(request.body, {**COMMON, "properties": self.shape})
         with store.transaction():
             known = store.get(request.id)
             check_match(request, known)

@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from typing import Any, ClassVar
 
 from sandbox.arm import ids
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
+from sandbox.arm.shapes import REFERENCE
 from sandbox.arm.store import Resource
 from sandbox.providers.network.addresses import mac
 from sandbox.providers.network.base import NetworkType, child, invalid_reference, reference, require_reference
@@ -19,10 +20,28 @@ from sandbox.providers.network.vnets import find
 CONFIGURATION_KIND = "networkInterfaces/ipConfigurations"
 
 
+CONFIGURATION_SHAPE = {
+    "primary": bool,
+    "privateIPAddress": str,
+    "privateIPAllocationMethod": str,
+    "privateIPAddressVersion": str,
+    "subnet": REFERENCE,
+    "publicIPAddress": REFERENCE,
+}
+
+
 class Interfaces(NetworkType):
     """Network interfaces. A machine that uses one is noted by ``attach``."""
 
     kind = "networkInterfaces"
+    shape: ClassVar[dict[str, Any]] = {
+        "ipConfigurations": [{"name": str, "properties": CONFIGURATION_SHAPE}],
+        "dnsSettings": {"dnsServers": [str]},
+        "networkSecurityGroup": REFERENCE,
+        "enableIPForwarding": bool,
+        "enableAcceleratedNetworking": bool,
+        "disableTcpStateTracking": bool,
+    }
 
     # Real answers say so at once; with a security group they carry no operation either.
     first_state = "Succeeded"
@@ -48,13 +67,17 @@ class Interfaces(NetworkType):
         if group:
             group = require_reference(self.core, group, nic_id).id
         old = {entry["name"].lower(): entry for entry in known.properties["ipConfigurations"]} if known else {}
+        if all((entry.get("properties") or {}).get("privateIPAddressVersion") == "IPv6" for entry in wanted):
+            text = f"Network interface {nic_id} must have at least one IPv4 configuration."
+            raise ArmError(400, "NetworkInterfaceMustHaveIPv4Configuration", text, details=[])
         primary = next((e for e in wanted if (e.get("properties") or {}).get("primary")), wanted[0])
         made = [self._configuration(nic_id, entry, entry is primary, group, known) for entry in wanted]
         for name, entry in old.items():
             if name not in {one["name"].lower() for one in made}:
                 self._drop(entry)
         servers = (given.get("dnsSettings") or {}).get("dnsServers") or []
-        vnet_key = str(ids.parse(made[0]["properties"]["subnet"]["id"]).parent).lower()
+        first = next((one["properties"]["subnet"]["id"] for one in made if "subnet" in one["properties"]), "")
+        vnet_key = ids.key(first).rpartition("/subnets/")[0]
         properties: dict[str, Any] = {
             "ipConfigurations": made,
             "dnsSettings": {
@@ -181,7 +204,8 @@ class Interfaces(NetworkType):
                     f"resource {holder}."
                 )
                 raise ArmError(400, "NicInUse", text, details=[])
-            address = nic.properties["ipConfigurations"][0]["properties"]["privateIPAddress"]
+            configurations = (entry["properties"] for entry in nic.properties["ipConfigurations"])
+            address = next(one["privateIPAddress"] for one in configurations if "privateIPAddress" in one)
             nic.properties.update({"macAddress": mac(address), "primary": primary, "virtualMachine": {"id": vm_id}})
 
         found = self.core.store.update(nic_id, change)

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sandbox.arm import ids
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Request
+from sandbox.arm.shapes import REFERENCE
 from sandbox.arm.store import Resource
 from sandbox.providers.network.base import NetworkType, reference, require_reference
 from sandbox.providers.network.fabric import VNET
@@ -19,6 +20,14 @@ class PublicAddresses(NetworkType):
     """Public addresses. Static ones get their address when they are made, dynamic ones when they are used."""
 
     kind = "publicIPAddresses"
+    shape: ClassVar[dict[str, Any]] = {
+        "publicIPAllocationMethod": str,
+        "publicIPAddressVersion": str,
+        "idleTimeoutInMinutes": int,
+        "dnsSettings": {"domainNameLabel": str},
+        "ipTags": [dict],
+        "ddosSettings": dict,
+    }
 
     def _body(self, request: Request, known: Resource | None) -> dict[str, Any]:
         body = super()._body(request, known)
@@ -32,9 +41,8 @@ class PublicAddresses(NetworkType):
     def build(self, request: Request, known: Resource | None) -> dict[str, Any]:
         given = request.body.get("properties") or {}
         version = given.get("publicIPAddressVersion", "IPv4")
-        standard = str((request.body.get("sku") or {}).get("name", "")).lower() != "" and (
-            request.body["sku"]["name"].lower() != "basic"
-        )
+        sku = (request.body.get("sku") or {}).get("name") or "Basic"
+        standard = sku.lower() != "basic"
         method = given.get("publicIPAllocationMethod") or ("Static" if standard else "Dynamic")
         if standard and method != "Static":
             text = f"Standard sku publicIp {request.id} must have AllocationMethod set to Static."
@@ -93,6 +101,12 @@ class NatGateways(NetworkType):
     """NAT gateways. Which subnets use one is written in the subnets."""
 
     kind = "natGateways"
+    shape: ClassVar[dict[str, Any]] = {
+        "idleTimeoutInMinutes": int,
+        "publicIpAddresses": [REFERENCE],
+        "publicIPAddresses": [REFERENCE],
+        "publicIpPrefixes": [REFERENCE],
+    }
 
     def _body(self, request: Request, known: Resource | None) -> dict[str, Any]:
         body = super()._body(request, known)

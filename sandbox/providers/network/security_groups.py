@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from sandbox.arm import ids
+from sandbox.arm import ids, shapes
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import NETWORK, Run
+from sandbox.arm.shapes import REFERENCE
 from sandbox.arm.store import Resource
 from sandbox.providers.network.base import (
     DELETE_SECONDS,
@@ -62,10 +63,24 @@ PAIRS = (
 PROTOCOLS = ("tcp", "udp", "icmp", "esp", "ah", "*")
 
 
+RULE_SHAPE = {
+    **{key: str for pair in PAIRS for key in pair[:1]},
+    **{key: [str] for pair in PAIRS for key in pair[1:]},
+    "description": str,
+    "protocol": str,
+    "access": str,
+    "direction": str,
+    "priority": int,
+    "sourceApplicationSecurityGroups": [REFERENCE],
+    "destinationApplicationSecurityGroups": [REFERENCE],
+}
+
+
 class SecurityGroups(NetworkType):
     """Security groups; rules live inside their group's row."""
 
     kind = "networkSecurityGroups"
+    shape: ClassVar[dict[str, Any]] = {"securityRules": [{"name": str, "properties": RULE_SHAPE}]}
 
     def build(self, request: Request, known: Resource | None) -> dict[str, Any]:
         given = request.body.get("properties") or {}
@@ -152,6 +167,7 @@ class SecurityGroups(NetworkType):
         return Answer(200, {"value": self.core.require(request.id).properties[key]})
 
     def _put_rule(self, request: Request) -> Answer:
+        request.body = shapes.read(request.body, {"properties": RULE_SHAPE})
         with self.core.store.transaction():
             group = self._group_of(request.id)
             name = request.id.name.lower()

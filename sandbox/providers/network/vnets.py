@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+from typing import Any, ClassVar
 
-from sandbox.arm import ids, paging
+from sandbox.arm import ids, paging, shapes
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import NETWORK, Run
+from sandbox.arm.shapes import REFERENCE
 from sandbox.arm.store import Resource
 from sandbox.providers.network.addresses import usable
 from sandbox.providers.network.base import (
@@ -30,10 +31,30 @@ SUBNET_KIND = "virtualNetworks/subnets"
 REFERENCES = ("networkSecurityGroup", "routeTable", "natGateway")
 
 
+SUBNET_SHAPE = {
+    "addressPrefix": str,
+    "addressPrefixes": [str],
+    **dict.fromkeys(REFERENCES, REFERENCE),
+    "serviceEndpoints": [{"service": str, "locations": [str]}],
+    "delegations": [{"name": str, "properties": {"serviceName": str}}],
+    "privateEndpointNetworkPolicies": str,
+    "privateLinkServiceNetworkPolicies": str,
+    "defaultOutboundAccess": bool,
+}
+
+
 class VirtualNetworks(NetworkType):
     """Networks; the subnet routes are here, too, because a subnet's writes change its network."""
 
     kind = "virtualNetworks"
+    shape: ClassVar[dict[str, Any]] = {
+        "addressSpace": {"addressPrefixes": [str]},
+        "dhcpOptions": {"dnsServers": [str]},
+        "subnets": [{"name": str, "properties": SUBNET_SHAPE}],
+        "privateEndpointVNetPolicies": str,
+        "enableDdosProtection": bool,
+        "enableVmProtection": bool,
+    }
 
     def build(self, request: Request, known: Resource | None) -> dict[str, Any]:
         given = request.body.get("properties") or {}
@@ -227,6 +248,7 @@ class VirtualNetworks(NetworkType):
 
     def _put_subnet(self, request: Request) -> Answer:
         store = self.core.store
+        request.body = shapes.read(request.body, {"properties": SUBNET_SHAPE})
         with store.transaction():
             vnet = self._network_of(request.id)
             known = find(vnet, request.id.name)

@@ -1,0 +1,41 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shape of a request body, checked before anything looks into it, as a service's JSON reader would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.arm.errors import ArmError
+
+NAMES = {str: "String", int: "Int32", bool: "Boolean", dict: "Object", list: "Array"}
+REFERENCE = {"id": str}
+
+
+def read(value: Any, shape: Any, path: str = "") -> Any:
+    """The value without its nulls (null means "not given"), or 400 InvalidRequestFormat naming the wrong place.
+
+    ``shape`` is a type, a list of one shape (an array of such), or a dictionary (an object; keys that it does not name
+    are let through unread).
+    """
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            raise _mismatch(value, dict, path)
+        return {
+            key: read(entry, shape[key], f"{path}.{key}".lstrip(".")) if key in shape else entry
+            for key, entry in value.items()
+            if entry is not None
+        }
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            raise _mismatch(value, list, path)
+        return [read(entry, shape[0], f"{path}[{number}]") for number, entry in enumerate(value)]
+    if not isinstance(value, shape) or (shape is int and isinstance(value, bool)):
+        raise _mismatch(value, shape, path)
+    return value
+
+
+def _mismatch(value: Any, wanted: type, path: str) -> ArmError:
+    text = f"Error converting value {value!r} to type '{NAMES[wanted]}'. Path '{path}'."
+    details = [{"code": "InvalidJson", "message": text}]
+    return ArmError(400, "InvalidRequestFormat", "Cannot parse the request.", details=details)
