@@ -38,7 +38,8 @@ class Machines:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._boots = threading.BoundedSemaphore(BOOTS_AT_ONCE)
+        self._at_once = int(core.store.setting("boots_at_once", BOOTS_AT_ONCE))
+        self._boots = threading.BoundedSemaphore(self._at_once)
         with core.store.transaction() as db:
             db.execute(TABLE)
             db.execute(INDEX)
@@ -123,7 +124,7 @@ class Machines:
             for resource in resources:
                 done(resource, _error_of(do, resource))
             return
-        with ThreadPoolExecutor(min(len(resources), BOOTS_AT_ONCE), "machine") as pool:
+        with ThreadPoolExecutor(min(len(resources), self._at_once), "machine") as pool:
             futures = {pool.submit(_error_of, do, resource): resource for resource in resources}
             for future in as_completed(futures):
                 done(futures[future], future.result())

@@ -176,6 +176,7 @@ class ScaleSetWorks:
         tried."""
         errors: list[ArmError] = []
         gone: list[Resource] = []
+        batch = Batch(self._core)
 
         def done(row: Resource, error: ArmError | None) -> None:
             if error is None:
@@ -185,11 +186,24 @@ class ScaleSetWorks:
                     gone.clear()
             else:
                 errors.append(_with_target(error, row))
+                batch.add(row.id, _stuck(error))
 
         self._machines.each(rows, lambda row: self._machines.act("delete", row), done)
         self._forget(gone)
+        batch.flush()
+        if errors:
+            self._count_back(rows[0], len(errors))
         if errors:
             raise errors[0]
+
+    def _count_back(self, row: Resource, count: int) -> None:
+        """Machines that could not be deleted are part of the capacity again."""
+
+        def change(scale_set: Resource) -> None:
+            scale_set.body["sku"]["capacity"] += count
+
+        if row.rid.parent is not None:
+            self._core.store.update(row.rid.parent, change)
 
     def _forget(self, rows: list[Resource]) -> None:
         if not rows:
@@ -336,6 +350,16 @@ def _running(row: Resource) -> None:
     if not _gone(row):
         row.properties["provisioningState"] = "Succeeded"
     row.internal.update(power="running", agent=True, error=None, since=time.time())
+
+
+def _stuck(error: ArmError) -> Callable[[Resource], None]:
+    """An instance whose deletion failed: it is there, and the next deletion may succeed."""
+
+    def change(row: Resource) -> None:
+        row.properties["provisioningState"] = "Failed"
+        row.internal.update(error={"code": error.code, "message": error.message}, since=time.time())
+
+    return change
 
 
 def _as_before(row: Resource) -> None:

@@ -84,6 +84,9 @@ def network_interfaces(profile: Json) -> list[Json]:
         raise ArmError(400, "VirtualMachineMustHaveOneNetworkInterfaceAsPrimary", message, details=[])
     for entry in configured:
         for address in entry["properties"]["ipConfigurations"] or [{}]:
+            if (address.get("properties") or {}).get("publicIPAddressConfiguration"):
+                message = "Public addresses of scale set instances are not supported here: use a NAT gateway."
+                raise ArmError(400, "OperationNotAllowed", message, target=f"{target}.publicIPAddressConfiguration")
             if not ((address.get("properties") or {}).get("subnet") or {}).get("id"):
                 name = f"{target}.ipConfigurations.subnet.id"
                 raise invalid_parameter(name, f"Required parameter '{name}' is missing (null).")

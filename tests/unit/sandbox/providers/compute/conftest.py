@@ -38,23 +38,33 @@ class Listener:
 
 
 class Driver(RecordDriver):
-    """Machines on paper whose boots can be held back, or fail."""
+    """Machines on paper whose boots and deletions can be held back, or fail."""
 
     def __init__(self, state: Path) -> None:
         super().__init__(state, Listener())
         self.gate = threading.Event()
         self.gate.set()
         self.failing: dict[str, str] = {}
+        self.stuck: set[str] = set()
         self.created: list[MachineSpec] = []
 
-    def create(self, spec: MachineSpec) -> None:
+    def _wait(self) -> None:
         if not self.gate.wait(20):
-            raise TimeoutError("the test never let the machine boot")
+            raise TimeoutError("the test never opened the gate")
+
+    def create(self, spec: MachineSpec) -> None:
+        self._wait()
         code = self.failing.get(spec.computer_name)
         if code:
             raise MachineError(code, "it did not answer")
         super().create(spec)
         self.created.append(spec)
+
+    def delete(self, arm_id: str) -> None:
+        self._wait()
+        if arm_id in self.stuck:
+            raise MachineError("Conflict", "it does not go away")
+        super().delete(arm_id)
 
 
 class Cloud:

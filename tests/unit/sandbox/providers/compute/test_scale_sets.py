@@ -193,3 +193,15 @@ def test_if_match_protects_a_capacity_from_being_lowered_by_chance(cloud: Cloud)
     assert cloud.send("PATCH", path, capacity(1), if_match=etag).status == 412
     cloud.settle()
     assert cloud.ok("GET", path)["sku"]["capacity"] == 2
+
+
+def test_an_instance_that_can_not_be_deleted_is_failed_and_counts_again(cloud: Cloud) -> None:
+    path = cloud.scale_set("hpc", 2)
+    cloud.driver.stuck.add(f"{path}/virtualMachines/1")
+    ended = cloud.run("POST", f"{path}/delete", {"instanceIds": ["0", "1"]})
+    assert (ended["status"], ended["error"]["target"]) == ("Failed", "1")
+    assert cloud.states(path) == {"1": "Failed"}
+    assert cloud.ok("GET", path)["sku"]["capacity"] == 1
+    cloud.driver.stuck.clear()
+    assert cloud.run("POST", f"{path}/delete", {"instanceIds": ["1"]})["status"] == "Succeeded"
+    assert cloud.states(path) == {}
