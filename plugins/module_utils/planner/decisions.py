@@ -171,9 +171,11 @@ class Decisions:
                 yield steps.Grow(spec.name, max(target, current), current, _growth_reason(nodes))
 
     def _comment_steps(self) -> t.Iterator[steps.Comment]:
-        changed = [(job, text) for job, text in self._comments.values() if job.note != text]
-        for job, text in sorted(changed, key=lambda item: job_key(item[0]))[:COMMENTS]:
-            yield steps.Comment(job.id, text, "its owner should know")
+        # Each comment is a command. Of a long queue the jobs in front are told, the others when it is their turn.
+        first = sorted(self._comments.values(), key=lambda item: job_key(item[0]))[:COMMENTS]
+        for job, text in first:
+            if job.note != text:
+                yield steps.Comment(job.id, text, "its owner should know")
 
 
 def _by_reason(nodes: t.Mapping[str, str]) -> list[tuple[str, tuple[str, ...]]]:

@@ -252,6 +252,16 @@ def test_jobs_that_can_never_start_are_told_why_once() -> None:
     assert not world.plan()
 
 
+def test_of_a_long_queue_only_the_jobs_in_front_are_told() -> None:
+    world = small()
+    for number in range(1, 301):
+        world.submit(str(number), "htc", 9)
+    plan = world.plan()
+    assert [step.job for step in plan.scheduler] == [str(number) for number in range(1, 201)]  # type: ignore[union-attr]
+    world.apply(*plan.scheduler)
+    assert not world.plan()
+
+
 def test_a_job_larger_than_a_placement_group_can_never_start() -> None:
     world = World(cluster(array("hpc", "Standard_HB120rs_v3", most=150, placement_group=True)))
     world.submit("1", "hpc", 120)
