@@ -34,7 +34,9 @@ from sandbox.providers import prices, register_all
 from sandbox.providers.imds import MetadataServers
 from sandbox.state import StateDirectory, identify
 
-log = logging.getLogger("sandbox")
+log = logging.getLogger("sandbox.server")
+# What it says is shown by a waiting ``up``.
+progress = logging.getLogger("sandbox")
 
 
 class AlreadyRunning(Exception):
@@ -88,7 +90,7 @@ class Sandbox:
         self._metadata.start(loop)
         before = self._state.server()
         self.core.driver = await asyncio.to_thread(
-            machines.open_driver, self.core.settings.driver, self._state.path, self._metadata, log.info
+            machines.open_driver, self.core.settings.driver, self._state.path, self._metadata, progress.info
         )
         await asyncio.to_thread(self._recover)
         tls_socket, proxy_socket = listen(before.get("tls_port", 0)), listen(before.get("proxy_port", 0))

@@ -187,6 +187,11 @@ class Operations:
             core.store.after_commit(lambda: self._start(operation_id))
         return Answer(status, body, self._headers(request, style, operation_id, headers, location))
 
+    def rejoin(self, request: Request, operation: Operation, *, headers: Headers, location: str = "") -> Answer:
+        """Accept a request that asks for what a running operation already does."""
+        style = self._styles[operation.record["style"]]
+        return Answer(202, None, self._headers(request, style, operation.id, headers, location))
+
     def active(self, resource_id: str | ids.ResourceId) -> list[Operation]:
         """The running operations of a resource, oldest first."""
         query = "SELECT * FROM operations WHERE resource = ? AND ended IS NULL ORDER BY started"

@@ -96,6 +96,9 @@ class Groups:
             group = store.get(request.id)
             if group is None:
                 raise group_not_found(request.group)
+            running = self._core.operations.active(group.id)
+            if running:
+                return self._core.operations.rejoin(request, running[0], headers="location")
             group.properties["provisioningState"] = "Deleting"
             store.put(group)
             return self._core.operations.begin(
