@@ -1,6 +1,7 @@
 #!/usr/bin/python
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Ansible module: queue_info."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ DOCUMENTATION = r"""
 module: queue_info
 short_description: Read the jobs and nodes of a cluster's scheduler
 version_added: 0.1.0
-author: azure_hpc.cluster contributors
+author:
+  - The azure_hpc.cluster contributors (@azure-hpc)
 description:
   - Reads the whole queue of a scheduler, as the input for M(azure_hpc.cluster.autoscale).
   - Runs on a machine that has the scheduler's commands, usually the head node. Needs no library beside Python.
@@ -90,6 +92,7 @@ ARGUMENTS = Arguments({"scheduler": {"type": "str", "choices": ["slurm"], "defau
 
 
 def main() -> None:
+    """Run the module."""
     module = build(ARGUMENTS)
     queue = run.observe(scheduler(module.params["scheduler"]))
     for error in queue.errors:

@@ -1,6 +1,7 @@
 #!/usr/bin/python
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Ansible module: queue_update."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ DOCUMENTATION = r"""
 module: queue_update
 short_description: Carry out the scheduler's part of a plan
 version_added: 0.1.0
-author: azure_hpc.cluster contributors
+author:
+  - The azure_hpc.cluster contributors (@azure-hpc)
 description:
   - Claims, releases, drains and resumes nodes and writes comments on jobs, as M(azure_hpc.cluster.autoscale) planned.
   - Runs on a machine that has the scheduler's commands and may administer it, usually the head node as root.
@@ -83,6 +85,7 @@ ARGUMENTS = Arguments(
 
 
 def main() -> None:
+    """Run the module."""
     module = build(ARGUMENTS)
     with failures_reported(module, serial.SerialError, updating.UpdateError):
         steps = updating.read_steps(module.params["plan"])
