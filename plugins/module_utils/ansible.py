@@ -10,7 +10,8 @@ import traceback
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule as AnsibleModule
+from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
 
 _RELATIONS = ("mutually_exclusive", "required_together", "required_one_of", "required_if")

@@ -105,9 +105,11 @@ seconds:
 """
 
 import time
+import typing as t
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.ansible import (
     AZURE,
+    AnsibleModule,
     Arguments,
     build,
     failures_reported,
@@ -157,6 +159,15 @@ def carry_out(session: Session, cluster: Cluster, queue: Queue, claim_wait: int,
     return passes.with_stage(result, "observe", observed)
 
 
+def write_log(module: AnsibleModule, path: str, cluster: str, rows: list[dict[str, t.Any]]) -> None:
+    """Append to the decision log if there is one. A log that cannot be written does not stop a pass."""
+    try:
+        if path:
+            report.append(path, cluster, int(time.time()), rows)
+    except AzureError as error:
+        module.warn(str(error))
+
+
 def main() -> None:
     """Run the module."""
     module = build(OPTIONS, AZURE)
@@ -164,15 +175,15 @@ def main() -> None:
     with failures_reported(module, definition.DefinitionError, serial.SerialError), connect(options) as session:
         cluster = definition.read(options["definition"])
         queue = serial.load(Queue, options["queue"], "queue")
-        result = carry_out(session, cluster, queue, options["claim_wait"], check)
+        log = "" if check else options["decision_log"] or cluster.autoscale.decision_log
+        try:
+            result = carry_out(session, cluster, queue, options["claim_wait"], check)
+        except AzureError as error:
+            write_log(module, log, cluster.name, [report.failure(error)])
+            raise
         rows = report.decisions(result, explain.line, explain.unmet, check)
         found = {**report.outcome(result, rows, check), "requests": session.requests}
-        log = options["decision_log"] or cluster.autoscale.decision_log
-        if log and not check:
-            try:
-                report.append(log, cluster.name, int(time.time()), [*rows, report.summary(found)])
-            except AzureError as error:
-                module.warn(str(error))
+        write_log(module, log, cluster.name, [*rows, report.summary(found)])
         for refused in report.refusals(result):
             module.warn(str(refused))
         if found["changed"]:

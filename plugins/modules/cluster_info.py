@@ -14,7 +14,7 @@ description:
     mistake with its path.
   - Returns the cluster with all defaults, the options of every module that builds it, and the scheduler's nodes and
     partitions.
-  - Reads only. Without O(fleet) it sends five requests.
+  - Reads only, in a handful of requests.
 options:
   definition:
     description: The cluster definition, as in C(hpc_cluster).

@@ -119,8 +119,8 @@ def targets(ids: MachineIds, options: t.Mapping[str, t.Any], machine: Json | Non
         configuration.pop("privateIPAllocationMethod")
         configuration["publicIPAddress"] = {"id": ids.address} if options.get("public_ip") else None
     wanted.append(interface)
-    wanted.append(_machine(ids, options, machine is None))
-    return wanted
+    wanted.append(_machine(ids, options, machine is None or _failed(machine)))
+    return [replace(one, again=True) for one in wanted]
 
 
 def _machine(ids: MachineIds, options: t.Mapping[str, t.Any], new: bool) -> Target:
@@ -194,6 +194,10 @@ def os_profile(options: t.Mapping[str, t.Any], computer_name: str = "", prefix: 
     return profile
 
 
+def _failed(machine: Json) -> bool:
+    return (machine.get("properties") or {}).get("provisioningState") == "Failed"
+
+
 def power_state(machine: Json | None) -> str:
     """The power state in a machine's instance view (running, stopped, deallocated, ...), '' when it says nothing."""
     return _status(machine, "PowerState/")
@@ -218,7 +222,8 @@ def _powered(
     sealed = is_generalized(machine)
     if state == "present" and sealed:
         raise AzureError("the machine is generalised and can never start again", code="MachineGeneralized")
-    if (not is_now and state == "present") or (sealed and state == "generalized"):
+    made_again = machine is not None and _failed(machine)
+    if (state == "present" and (made_again or not is_now)) or (sealed and state == "generalized"):
         return outcome
     actions = [] if is_now in _REACHED[state] else list(_ACTIONS[state])
     if state == "generalized" and is_now in _REACHED[state]:

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.reconcile import (
     Outcome,
     Target,
@@ -55,6 +57,9 @@ class NetworkIds:
 
 def ensure(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tuple[Outcome, NetworkIds]:
     """Create or mend the network of the module's ``options``; raises AzureError."""
+    nameless = [subnet["name"] for subnet in options["subnets"] if not subnet.get("cidr")]
+    if nameless:
+        raise AzureError(f"these subnets have no cidr: {', '.join(nameless)}", code="MissingOptions")
     ids = NetworkIds(session, options)
     actual = read(session, ids.everything())
     writes = plan(targets(ids, options, actual.get(ids.vnet.casefold())), actual)
@@ -106,7 +111,7 @@ def targets(ids: NetworkIds, options: t.Mapping[str, t.Any], vnet: Json | None) 
         },
     }
     wanted.append(Target(ids.vnet, VERSION, body, tags, stage=2))
-    return wanted
+    return [replace(one, again=True) for one in wanted]
 
 
 def _subnets(ids: NetworkIds, subnets: t.Sequence[Json], vnet: Json | None) -> list[Json]:

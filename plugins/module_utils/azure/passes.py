@@ -132,14 +132,16 @@ class Runner:
 
     def _apply(self, before: Observation, steps: t.Sequence[AzureStep]) -> tuple[list[Done], Observation]:
         """Deletions and tags first (growth counts on the room they make), then all growth together."""
-        small = [step for step in steps if not isinstance(step, Grow)]
-        done = together([partial(self._small, before, step) for step in small])
-        now = _after(before, [one.step for one in done if one.error is None])
         grows = [step for step in steps if isinstance(step, Grow)]
+        growing = {step.scale_set.casefold() for step in grows}
+        marks = [one for one in steps if isinstance(one, MarkUnavailable) and one.scale_set.casefold() in growing]
+        small = [step for step in steps if step not in grows and step not in marks]
+        done = together([partial(self._small, before, step) for step in small])
+        now = _after(before, [*(one.step for one in done if one.error is None), *marks])
         if not grows:
             return done, now
-        grown, now = self._grow(now, grows)
-        return done + grown, now
+        grown, now = self._grow(now, grows, {step.scale_set.casefold() for step in marks})
+        return [*done, *(Done(step) for step in marks), *grown], now
 
     def _small(self, before: Observation, step: AzureStep) -> Done:
         try:
@@ -159,9 +161,14 @@ class Runner:
             tags[fleets.UNAVAILABLE_TAG] = fleets.unavailable_tag(memory)
         scale_sets.write_tags(self._session, target.id, tags)
 
-    def _grow(self, before: Observation, steps: t.Sequence[Grow]) -> tuple[list[Done], Observation]:
-        """Send all growth, look until the instances are listed or it is known that they will not come."""
-        started = together([partial(self._start, before.fleet, step) for step in steps])
+    def _grow(
+        self, before: Observation, steps: t.Sequence[Grow], tagged: t.Collection[str]
+    ) -> tuple[list[Done], Observation]:
+        """Send all growth, look until the instances are listed or it is known that they will not come.
+
+        ``tagged`` are scale sets whose tags have changed and go along with their growth.
+        """
+        started = together([partial(self._start, before, step, step.scale_set.casefold() in tagged) for step in steps])
         going = [(step, found) for step, found in zip(steps, started) if isinstance(found, Operation)]  # noqa: B905
         failed = [Done(step, found) for step, found in zip(steps, started) if isinstance(found, AzureError)]  # noqa: B905
         now = self._look(before, [step for step, _operation in going])
@@ -182,10 +189,11 @@ class Runner:
             now = self._look(now, [step for step, _operation in waiting])
         return [*(Done(step) for step, _operation in going), *failed], self._remember(now, failed)
 
-    def _start(self, fleet: Fleet, step: Grow) -> Operation | AzureError:
+    def _start(self, before: Observation, step: Grow, tagged: bool) -> Operation | AzureError:
         try:
-            target = _scale_set(fleet, step.scale_set)
-            return scale_sets.begin_capacity(self._session, target.id, target.vm_size, step.capacity)
+            target = _scale_set(before.fleet, step.scale_set)
+            tags = before.tags.get(target.name.casefold()) if tagged else None
+            return scale_sets.begin_capacity(self._session, target.id, target.vm_size, step.capacity, tags)
         except AzureError as error:
             return error
 

@@ -11,6 +11,7 @@ import typing as t
 from dataclasses import dataclass, field
 from functools import partial
 
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.resources import (
     Difference,
     Json,
@@ -21,6 +22,11 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.resources 
 )
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import Session, finish, together
 
+# Azure says so when something next to the resource is being changed (another interface of the same subnet, say).
+_BUSY = frozenset(("AnotherOperationInProgress", "ReferencedResourceNotProvisioned", "RetryableError"))
+# Seconds to wait between tries.
+_PATIENCE = (2.0, 5.0, 10.0, 20.0)
+
 
 @dataclass(frozen=True)
 class Target:
@@ -29,7 +35,7 @@ class Target:
     ``body`` is the ARM document without tags. ``stage`` orders creation (lower first); what has the same stage is
     written at the same time. ``once`` is sent only when the resource is created, and never compared or shown: secrets,
     and what Azure does not give back. ``update`` is PUT (the actual document with ``body`` over it) or PATCH (only
-    what differs).
+    what differs). With ``again`` a resource whose making failed is made again by the same request.
     """
 
     id: str
@@ -39,6 +45,7 @@ class Target:
     stage: int = 0
     once: Json = field(default_factory=dict)
     update: str = "PUT"
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,10 @@ def _planned(target: Target, actual: Json | None) -> Write | None:
         found += tuple(
             Difference(("tags", key), old.get(key), value) for key, value in tags.items() if old.get(key) != value
         )
+    if target.again and (actual.get("properties") or {}).get("provisioningState") == "Failed":
+        found += (Difference(("properties", "provisioningState"), "Failed", "Succeeded"),)
+        body = merged(merged(target.body, {"tags": tags or actual.get("tags") or {}}), target.once)
+        return Write("PUT", target.id, target.version, target.stage, body, actual, changes=found)
     if not found:
         return None
     if target.update == "PATCH":
@@ -162,4 +173,12 @@ def apply(
 def _begin(session: Session, write: Write) -> t.Any:
     verb = {"PUT": "create" if write.before is None else "update", "PATCH": "update", "DELETE": "delete"}[write.method]
     body = None if write.method == "DELETE" else write.body
-    return session.begin(write.method, write.id, write.version, body, f"{verb} {'/'.join(write.id.split('/')[-2:])}")
+    doing = f"{verb} {'/'.join(write.id.split('/')[-2:])}"
+    for wait in _PATIENCE:
+        try:
+            return session.begin(write.method, write.id, write.version, body, doing)
+        except AzureError as error:
+            if error.code not in _BUSY:
+                raise
+        session.sleep(wait)
+    return session.begin(write.method, write.id, write.version, body, doing)

@@ -37,11 +37,12 @@ def decisions(result: Result, explain: Explain, unmet: ExplainUnmet, check: bool
         {"line": unmet(one), "kind": "unmet", "outcome": "unmet", "step": serial.dump(one)}
         for one in result.decided.unmet
     ]
-    rows += [
-        {"line": plain(str(error), _LINE), "kind": "error", "outcome": "failed", "error": error.as_dict()}
-        for error in result.errors
-    ]
-    return rows
+    return rows + [failure(error) for error in result.errors]
+
+
+def failure(error: AzureError) -> Json:
+    """The row of something that failed and is no step. Pure."""
+    return {"line": plain(str(error), _LINE), "kind": "error", "outcome": "failed", "error": error.as_dict()}
 
 
 def _azure_row(done: Done, explain: Explain, check: bool) -> Json:
@@ -93,6 +94,8 @@ def append(path: str, cluster: str, now: int, rows: t.Sequence[Json]) -> None:
 
     All lines go out in one write, so that passes that overlap do not mix theirs. JSON keeps hostile text on its line.
     """
+    if not rows:
+        return
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
     lines = "".join(json.dumps({"time": stamp, "cluster": cluster, **row}, sort_keys=True) + "\n" for row in rows)
     try:

@@ -158,9 +158,16 @@ def digest(custom_data: str) -> str:
     return hashlib.sha256(custom_data.encode()).hexdigest()[:16]
 
 
-def begin_capacity(session: Session, scale_set: str, size: str, capacity: int) -> Operation:
-    """Set the capacity to an absolute number; raises AzureError if Azure refuses at once (size, quota)."""
-    body = {"sku": {"name": size, "tier": "Standard", "capacity": capacity}}
+def begin_capacity(
+    session: Session, scale_set: str, size: str, capacity: int, tags: t.Mapping[str, str] | None = None
+) -> Operation:
+    """Set the capacity to an absolute number; raises AzureError if Azure refuses at once (size, quota).
+
+    ``tags`` replace the tags of the scale set in the same request: a second one would get into its way.
+    """
+    body: Json = {"sku": {"name": size, "tier": "Standard", "capacity": capacity}}
+    if tags is not None:
+        body["tags"] = dict(tags)
     return session.begin("PATCH", scale_set, VERSION, body, f"grow {scale_set.split('/')[-1]} to {capacity}")
 
 

@@ -108,6 +108,10 @@ class Session:
     def __exit__(self, *unused: object) -> None:
         self._client.close()
 
+    def sleep(self, seconds: float) -> None:
+        """Wait, as the libraries below do."""
+        self._transport.sleep(seconds)
+
     def group_path(self, resource_group: str) -> str:
         """The resource id of a resource group."""
         return f"/subscriptions/{self.subscription_id}/resourceGroups/{resource_group}"

@@ -107,10 +107,11 @@ def test_a_whole_life_of_machines(modules: Modules, cluster: Slurm) -> None:
 
 def test_a_pass_without_changes_is_a_handful_of_requests(modules: Modules, cluster: Slurm) -> None:
     idle = run(modules, cluster)
-    assert (idle["changed"], idle["requests"]) == (False, 2)
+    assert idle["changed"] is False
+    assert idle["requests"] <= 2
     cluster.start("1", *(f"htc-d4sv5-{number}" for number in range(1, 11)))
     cluster.update(run(modules, cluster)["plan"])
-    assert run(modules, cluster)["requests"] == 4
+    assert run(modules, cluster)["requests"] <= 4
 
 
 def test_a_size_that_azure_does_not_have_is_remembered_and_its_nodes_are_drained(
@@ -145,13 +146,16 @@ def test_machines_that_could_not_be_allocated_are_deleted_and_remembered(
     assert unlucky["unavailable"]["code"] == "AllocationFailed"
 
 
-def test_nothing_is_changed_if_azure_cannot_be_read(modules: Modules, cluster: Slurm, sandbox: t.Any) -> None:
+def test_nothing_is_changed_if_azure_cannot_be_read(
+    modules: Modules, cluster: Slurm, sandbox: t.Any, tmp_path: Path
+) -> None:
     cluster.start("7", "htc-d4sv5-1")
     rule = ("--method", "GET", "--match", "*virtualMachineScaleSets*", "--retry-after", "999")
     sandbox.run("fault", "add", "TooManyRequests", *rule)
     before = sandbox.requests()
-    result = run(modules, cluster)
+    result = run(modules, cluster, decision_log=str(tmp_path / "log"))
     assert (result["failed"], result["error"]["code"]) == (True, "FleetIncomplete")
+    assert json.loads((tmp_path / "log").read_text())["error"]["code"] == "FleetIncomplete"
     assert "TooManyRequests" in result["msg"]
     changed = {key: count - before.get(key, 0) for key, count in sandbox.requests().items()}
     assert [key for key, count in changed.items() if count and not key.startswith(("GET", "POST token"))] == []
@@ -181,8 +185,8 @@ def test_every_decision_is_a_line_in_the_log_and_hostile_names_stay_text(
     assert not log.exists()
     result = run(modules, cluster, decision_log=str(log))
     rows = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [row["line"] for row in rows] == result["lines"]
-    assert [row["kind"] for row in rows] == ["grow", "claim"]
+    assert [row["line"] for row in rows[:-1]] == result["lines"]
+    assert [row["kind"] for row in rows] == ["grow", "claim", "pass"]
     assert {row["cluster"] for row in rows} == {cluster.name}
     assert log.stat().st_mode & 0o007 == 0
     assert all("\n" not in line for line in result["lines"])

@@ -201,3 +201,15 @@ def test_ten_mistakes_are_one_error(modules: Modules, sandbox: t.Any) -> None:
     assert len(found["error"]["mistakes"]) >= 10
     assert all(mistake["path"] in found["msg"] for mistake in found["error"]["mistakes"])
     assert sandbox.status()["resources"] == before
+
+
+def test_a_machine_that_azure_had_no_room_for_is_made_again(
+    modules: Modules, group: str, subnet: str, sandbox: t.Any
+) -> None:
+    sandbox.run(
+        "fault", "add", "AllocationFailed", "--method", "PUT", "--when", "async", "--match", "*virtualMachines/*"
+    )
+    failed = modules("machine", **machine(group, subnet))
+    sandbox.run("fault", "clear")
+    assert (failed["error"]["code"], failed["error"]["kind"]) == ("AllocationFailed", "capacity")
+    modules.twice("machine", **machine(group, subnet))

@@ -162,6 +162,11 @@ def test_a_network_is_removed_with_the_groups_that_are_found_through_it() -> Non
     assert arm.resources == {}
 
 
+def test_subnets_without_a_prefix_are_named_at_once() -> None:
+    with session(Arm()) as azure, pytest.raises(AzureError, match="no cidr: a, b"):
+        network.ensure(azure, net(subnets=[{"name": "a"}, {"name": "b"}]), check=False)
+
+
 # machine
 
 
@@ -279,6 +284,32 @@ def test_a_failing_interface_stops_before_the_machine() -> None:
     with session(arm) as azure, pytest.raises(AzureError, match="no address left"):
         machines.ensure(azure, machine(), check=False)
     assert ("PUT", "demo-head") not in arm.writes()
+
+
+def test_a_machine_that_could_not_be_made_is_made_again() -> None:
+    arm = Arm()
+    with session(arm) as azure:
+        machines.ensure(azure, machine(), check=False)
+        arm.resources[f"{COMPUTE}/virtualMachines/demo-head".casefold()]["properties"]["provisioningState"] = "Failed"
+        arm.sent.clear()
+        outcome, _ids = machines.ensure(azure, machine(), check=False)
+    assert arm.writes() == [("PUT", "demo-head")]
+    (sent,) = [one for one in arm.sent if one.method == "PUT"]
+    assert sent.body["properties"]["storageProfile"]["imageReference"]["publisher"] == "Debian"
+    assert outcome.diff("before") == {
+        f"{COMPUTE}/virtualMachines/demo-head": {"properties.provisioningState": "Failed"}
+    }
+
+
+def test_a_write_waits_while_azure_is_busy_next_to_it() -> None:
+    arm = Arm()
+    arm.script("PUT", "demo-head-nic", *[refusal(409, "AnotherOperationInProgress")] * 2)
+    with session(arm) as azure:
+        machines.ensure(azure, machine(), check=False)
+    assert arm.slept[:2] == [2, 5]
+    arm.script("PUT", "other-nic", *[refusal(409, "AnotherOperationInProgress")] * 9)
+    with session(arm) as azure, pytest.raises(AzureError, match="AnotherOperationInProgress"):
+        machines.ensure(azure, machine(name="other"), check=False)
 
 
 # image

@@ -275,3 +275,15 @@ def test_if_nothing_can_be_decided_nothing_is_changed() -> None:
     with pytest.raises(AzureError):
         run(world, decide)
     assert world.writes() == []
+
+
+def test_tags_of_a_set_that_grows_go_along_with_its_growth() -> None:
+    world = World()
+    world.scale_set("demo-a", hpc_unavailable="1 AllocationFailed 1")
+    forget = MarkUnavailable("demo-a", 0, "AllocationFailed", 0, "long ago")
+    steps = (forget, Grow("demo-a", 1, 0, ""))
+    result = run(world, lambda seen: Plan(() if seen.scale_sets[0].capacity else steps))
+    (sent,) = [one for one in world.sent if one.method != "GET"]
+    assert sent.body["sku"]["capacity"] == 1
+    assert "hpc-unavailable" not in sent.body["tags"]
+    assert result.observation.fleet.scale_sets[0].unavailable is None
