@@ -16,6 +16,7 @@ import typing as t
 from . import plan as _plan
 
 T = t.TypeVar("T")
+_NONE = type(None)
 
 STEPS: t.Mapping[str, type] = {
     "grow": _plan.Grow,
@@ -132,8 +133,8 @@ def _read_dataclass(cls: type, data: t.Any, path: str) -> t.Any:
 
 
 def _read_union(args: tuple[t.Any, ...], data: t.Any, path: str) -> t.Any:
-    if type(None) in args:
-        rest = [arg for arg in args if arg is not type(None)]
+    if _NONE in args:
+        rest = [arg for arg in args if arg is not _NONE]
         return None if data is None else _read(rest[0], data, path)
     step = load_step(data, path)
     if type(step) not in args:
