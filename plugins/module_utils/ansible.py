@@ -10,9 +10,20 @@ import traceback
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible.module_utils.basic import AnsibleModule as AnsibleModule
-from ansible.module_utils.basic import missing_required_lib
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
+
+__all__ = [
+    "AZURE",
+    "TAGS",
+    "AnsibleModule",
+    "Arguments",
+    "build",
+    "failures_reported",
+    "finish",
+    "image_option",
+    "state",
+]
 
 _RELATIONS = ("mutually_exclusive", "required_together", "required_one_of", "required_if")
 

@@ -63,6 +63,10 @@ def ensure(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tup
     ids = NetworkIds(session, options)
     actual = read(session, ids.everything())
     writes = plan(targets(ids, options, actual.get(ids.vnet.casefold())), actual)
+    if not _way_out(options):
+        # Nothing leads to the gateway any more once the network is written, but it is still billed.
+        left = removals([[], [], [], [ids.nat], [ids.address]], VERSION, actual)
+        writes += left
     return apply(session, writes, actual, check), ids
 
 
@@ -96,8 +100,7 @@ def targets(ids: NetworkIds, options: t.Mapping[str, t.Any], vnet: Json | None) 
         )
         for subnet in subnets
     ]
-    way_out = any(subnet.get("nat_gateway") for subnet in subnets)
-    if way_out:
+    if _way_out(options):
         sku = {"sku": {"name": "Standard"}}
         address = {"publicIPAllocationMethod": "Static", "publicIPAddressVersion": "IPv4"}
         gateway = {"publicIpAddresses": [{"id": ids.address}]}
@@ -112,6 +115,10 @@ def targets(ids: NetworkIds, options: t.Mapping[str, t.Any], vnet: Json | None) 
     }
     wanted.append(Target(ids.vnet, VERSION, body, tags, stage=2))
     return [replace(one, again=True) for one in wanted]
+
+
+def _way_out(options: t.Mapping[str, t.Any]) -> bool:
+    return any(subnet.get("nat_gateway") for subnet in options["subnets"])
 
 
 def _subnets(ids: NetworkIds, subnets: t.Sequence[Json], vnet: Json | None) -> list[Json]:

@@ -15,6 +15,8 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import (
     scale_sets,
 )
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.unit.plugins.module_utils.azure.arm import SUBSCRIPTION, Answer, Arm, refusal, session
 
@@ -160,6 +162,54 @@ def test_a_network_is_removed_with_the_groups_that_are_found_through_it() -> Non
     assert outcome.changed
     assert not again.changed
     assert arm.resources == {}
+
+
+def test_a_gateway_that_no_subnet_uses_any_more_is_deleted() -> None:
+    arm = Arm()
+    with session(arm) as azure:
+        network.ensure(azure, net(), check=False)
+        arm.sent.clear()
+        closed = net()
+        for subnet in closed["subnets"]:
+            subnet["nat_gateway"] = False
+        network.ensure(azure, closed, check=False)
+        assert arm.writes() == [("PUT", "demo-vnet"), ("DELETE", "demo-nat"), ("DELETE", "demo-nat-ip")]
+        assert not network.ensure(azure, closed, check=False)[0].changed
+
+
+ssh_options = st.sampled_from([[], ["1.2.3.0/24"], ["1.2.3.0/24", "4.5.6.7/32"]])
+subnet_options = st.lists(
+    st.fixed_dictionaries(
+        {
+            "name": st.sampled_from(["head", "compute", "storage"]),
+            "cidr": st.sampled_from(["10.20.0.0/24", "10.20.1.0/24"]),
+            "nat_gateway": st.booleans(),
+            "ssh": st.booleans(),
+            "rules": st.lists(
+                st.fixed_dictionaries(
+                    {"name": st.sampled_from(["web", "nfs"]), "ports": st.sampled_from([["80"], ["80", "443"], []])}
+                ),
+                max_size=2,
+                unique_by=lambda rule: str(rule["name"]),
+            ),
+        }
+    ),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda subnet: str(subnet["name"]),
+)
+
+
+@given(
+    before=subnet_options, after=subnet_options, ssh=st.sampled_from([[], ["1.2.3.0/24"], ["1.2.3.0/24", "4.5.6.7/32"]])
+)
+@settings(max_examples=40, deadline=None)
+def test_any_network_becomes_any_other_in_one_run(before: t.Any, after: t.Any, ssh: list[str]) -> None:
+    arm = Arm()
+    with session(arm) as azure:
+        network.ensure(azure, net(subnets=before), check=False)
+        network.ensure(azure, net(subnets=after, ssh_from=ssh), check=False)
+        assert not network.ensure(azure, net(subnets=after, ssh_from=ssh), check=False)[0].changed
 
 
 def test_subnets_without_a_prefix_are_named_at_once() -> None:
