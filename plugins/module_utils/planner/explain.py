@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import typing as t
-
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import hostlist, plan, serial
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import clock, plain
 
@@ -21,18 +19,6 @@ def lines(decided: plan.Plan) -> list[str]:
     """One line per decision, in the order in which they are carried out, then what could not be met."""
     found = [line(step) for step in (*decided.azure, *decided.scheduler)]
     return found + [unmet(item) for item in decided.unmet]
-
-
-def as_dict(decided: plan.Plan) -> dict[str, t.Any]:
-    """Plain data: ``azure``, ``scheduler`` (for the module queue_update), ``unmet``; `serial.load` reads it back."""
-    return t.cast("dict[str, t.Any]", serial.dump(decided))
-
-
-def records(decided: plan.Plan, now: int) -> list[dict[str, t.Any]]:
-    """One dictionary per decision, for a log of JSON lines: ``time`` (epoch seconds), ``text``, the step's fields."""
-    found = [{"time": now, "text": line(step), **serial.dump(step)} for step in (*decided.azure, *decided.scheduler)]
-    missed = [{"time": now, "text": unmet(item), "step": "unmet", **serial.dump(item)} for item in decided.unmet]
-    return found + missed
 
 
 def diff(decided: plan.Plan) -> dict[str, str]:
