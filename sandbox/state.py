@@ -51,7 +51,8 @@ class StateDirectory:
             made = {
                 "tenant": str(uuid.uuid4()),
                 "client_id": str(uuid.uuid4()),
-                "secret": secrets.token_urlsafe(30),
+                # Hexadecimal: a secret that begins with a dash is an option to a command line.
+                "secret": secrets.token_hex(24),
                 "object_id": str(uuid.uuid4()),
             }
             tls.write_private(path, json.dumps(made).encode())
