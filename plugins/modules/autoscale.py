@@ -107,16 +107,16 @@ seconds:
 import time
 import typing as t
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.ansible import (
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import catalog, fleet, passes, report
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import Session, connect
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import (
     AZURE,
     AnsibleModule,
     Arguments,
     build,
     failures_reported,
 )
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import catalog, fleet, passes, report
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import Session, connect
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import definition, serial
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet

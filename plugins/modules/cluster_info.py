@@ -89,15 +89,15 @@ requests:
   returned: success
 """
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.ansible import (
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import info
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import connect
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import (
     AZURE,
     Arguments,
     build,
     failures_reported,
     finish,
 )
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import info
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import connect
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.definition import DefinitionError
 
 OPTIONS = Arguments(

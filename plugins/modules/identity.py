@@ -60,7 +60,9 @@ client_id:
   returned: success
 """
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.ansible import (
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.groups import ensure_identity, remove_identity
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import connect
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import (
     AZURE,
     TAGS,
     Arguments,
@@ -69,8 +71,6 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.ansible import (
     finish,
     state,
 )
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.groups import ensure_identity, remove_identity
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import connect
 
 OPTIONS = Arguments(
     {

@@ -76,7 +76,9 @@ image:
   returned: success
 """
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.ansible import (
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import images
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import connect
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import (
     AZURE,
     TAGS,
     Arguments,
@@ -85,8 +87,6 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.ansible import (
     finish,
     state,
 )
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import images
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import connect
 
 OPTIONS = Arguments(
     {

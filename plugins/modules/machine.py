@@ -145,7 +145,9 @@ state:
   returned: success
 """
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.ansible import (
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import machines
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import connect
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import (
     AZURE,
     TAGS,
     Arguments,
@@ -155,8 +157,6 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.ansible import (
     image_option,
     state,
 )
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import machines
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import connect
 
 OPTIONS = Arguments(
     {

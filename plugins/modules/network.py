@@ -159,7 +159,9 @@ nat_address:
   returned: success
 """
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.ansible import (
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import network
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import connect
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import (
     AZURE,
     TAGS,
     Arguments,
@@ -168,8 +170,6 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.ansible import (
     finish,
     state,
 )
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import network
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import connect
 
 RULE = {
     "name": {"type": "str", "required": True},

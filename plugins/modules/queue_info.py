@@ -84,7 +84,7 @@ queue:
       sample: []
 """
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.ansible import Arguments, build
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import Arguments, build
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import serial
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import run, scheduler
 

@@ -72,7 +72,7 @@ failures:
   elements: dict
 """
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.ansible import Arguments, build, failures_reported
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import Arguments, build, failures_reported
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import serial
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import run, scheduler, updating
 

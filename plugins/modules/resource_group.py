@@ -63,7 +63,9 @@ deleted:
   returned: O(state=absent)
 """
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.ansible import (
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.groups import ensure_group, remove_group
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import connect
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import (
     AZURE,
     TAGS,
     Arguments,
@@ -72,8 +74,6 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.ansible import (
     finish,
     state,
 )
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.groups import ensure_group, remove_group
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import connect
 
 OPTIONS = Arguments(
     {

@@ -145,7 +145,9 @@ capacity:
   returned: success
 """
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.ansible import (
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import scale_sets
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import connect
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import (
     AZURE,
     TAGS,
     Arguments,
@@ -155,8 +157,6 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.ansible import (
     image_option,
     state,
 )
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import scale_sets
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import connect
 
 NEEDED = ("location", "vm_size", "image", "subnet_id", "admin_username", "ssh_public_keys", "computer_name_prefix")
 OPTIONS = Arguments(
