@@ -63,6 +63,9 @@ _KINDS: t.Mapping[str, str] = {
             "AuthorizationFailed",
             "LinkedAuthorizationFailed",
             "CredentialUnavailable",
+            # 404 and 400, but about the account: nothing below such a subscription is merely "not there".
+            "SubscriptionNotFound",
+            "InvalidSubscriptionId",
         ),
         AUTHENTICATION,
     ),

@@ -14,7 +14,7 @@ import typing as t
 from functools import partial
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import fleet, machines, network, scale_sets
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import NOT_FOUND, AzureError
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import Session, together
 
 Json = dict[str, t.Any]
@@ -57,7 +57,7 @@ def _list(session: Session, path: str, version: str, **query: str) -> list[Json]
     try:
         return session.listing(path, version, **query)
     except AzureError as error:
-        if error.status == 404:
+        if error.kind == NOT_FOUND:
             return []
         raise
 

@@ -14,7 +14,11 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.credentials import Login, login
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError, from_response
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import (
+    NOT_FOUND,
+    AzureError,
+    from_response,
+)
 
 if t.TYPE_CHECKING:
     from azure.core.pipeline.transport import HttpTransport
@@ -132,7 +136,7 @@ class Session:
         try:
             return self.get(path, version, doing, **query)
         except AzureError as error:
-            if error.status == 404:
+            if error.kind == NOT_FOUND:
                 return None
             raise
 

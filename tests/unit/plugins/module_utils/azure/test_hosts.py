@@ -104,6 +104,10 @@ def test_a_missing_group_is_an_empty_inventory_and_a_refusal_an_error() -> None:
     world.script("GET", "", *[refusal(404, "ResourceGroupNotFound")] * 9)
     assert find(world) == {}
     world = Machines()
+    world.script("GET", "", *[refusal(404, "SubscriptionNotFound")] * 9)
+    with pytest.raises(AzureError, match="SubscriptionNotFound"):
+        find(world)
+    world = Machines()
     world.script("GET", "networkInterfaces", refusal(403, "AuthorizationFailed"))
     with pytest.raises(AzureError):
         find(world)

@@ -118,6 +118,13 @@ def test_what_is_not_there_is_none_and_other_refusals_are_raised() -> None:
     assert caught.value.kind == errors.AUTHENTICATION
 
 
+def test_a_subscription_that_is_not_there_is_never_taken_for_a_missing_resource() -> None:
+    arm = Arm()
+    arm.script("GET", "virtualMachines/one", refusal(404, "SubscriptionNotFound"))
+    with session(arm) as azure, pytest.raises(AzureError, match="SubscriptionNotFound"):
+        azure.find(VM, "v")
+
+
 def test_a_dead_connection_is_an_azure_error_of_the_transient_kind() -> None:
     arm = Arm()
     arm.script("GET", "virtualMachines/one", *[ServiceRequestError("connection refused")] * 8)
