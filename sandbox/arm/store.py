@@ -13,6 +13,7 @@ import json
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -87,6 +88,22 @@ class Resource:
         return value
 
 
+class _Connection:
+    """A thread's connection: closed when the thread ends, because works come and go with pools of their own."""
+
+    def __init__(self, path: Path) -> None:
+        self.db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        self.db.row_factory = sqlite3.Row
+        self.db.execute("PRAGMA journal_mode=WAL")
+        self.db.execute("PRAGMA synchronous=NORMAL")
+
+    def close(self) -> None:
+        self.db.close()
+
+    def __del__(self) -> None:
+        self.db.close()
+
+
 class Store:
     """Resources, address allocations and settings of one sandbox."""
 
@@ -94,7 +111,7 @@ class Store:
         self._path = path
         self._local = threading.local()
         self._write = threading.RLock()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
         self._connections_lock = threading.Lock()
         with self.transaction() as db:
             for statement in SCHEMA.split(";"):
@@ -102,21 +119,16 @@ class Store:
 
     def close(self) -> None:
         with self._connections_lock:
-            for connection in self._connections:
+            for connection in list(self._connections):
                 connection.close()
-            self._connections.clear()
 
     def _db(self) -> sqlite3.Connection:
-        db: sqlite3.Connection | None = getattr(self._local, "db", None)
-        if db is None:
-            db = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
-            db.row_factory = sqlite3.Row
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=NORMAL")
-            self._local.db = db
+        connection: _Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = _Connection(self._path)
             with self._connections_lock:
-                self._connections.append(db)
-        return db
+                self._connections.add(connection)
+        return connection.db
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -69,10 +69,10 @@ def test_updates_of_many_threads_are_all_kept(store: Store) -> None:
     store.put(vm("a"))
 
     def count() -> None:
-        for _ in range(25):
+        for _unused in range(25):
             store.update(f"{VM}/a", lambda found: found.internal.update(n=found.internal.get("n", 0) + 1))
 
-    threads = [threading.Thread(target=count) for _ in range(8)]
+    threads = [threading.Thread(target=count) for _unused in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -80,6 +80,24 @@ def test_updates_of_many_threads_are_all_kept(store: Store) -> None:
     read = store.get(f"{VM}/a")
     assert read is not None
     assert read.internal == {"n": 200}
+
+
+def test_threads_that_end_leave_no_open_files(store: Store) -> None:
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    def run(count: int) -> None:
+        threads = [threading.Thread(target=store.counts) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    before = open_files()
+    for _ in range(10):
+        run(20)
+    # SQLite keeps a few descriptors for the next connection to the same file; a leak would be 400.
+    assert open_files() < before + 60
 
 
 def test_deleting_takes_what_is_nested_and_not_what_only_begins_alike(store: Store) -> None:
