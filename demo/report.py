@@ -124,5 +124,5 @@ def _stage_table(outcome: Outcome) -> Table:
     table = _table("\nStages", "Stage", "seconds")
     for name, seconds in outcome.stages:
         table.add_row(name, f"{seconds:.0f}")
-    table.add_row("all", f"{sum(seconds for _, seconds in outcome.stages):.0f}")
+    table.add_row("all", f"{sum(seconds for _unused, seconds in outcome.stages):.0f}")
     return table

@@ -43,7 +43,7 @@ def instances(session: Session, cluster: str) -> Callable[[], dict[str, float]]:
 
 def look(session: Session, head: str, fleet: Callable[[], dict[str, float]]) -> Snapshot:
     """One snapshot of queue and fleet."""
-    nodes, _, jobs = session.ssh(head, LOOK).partition("---\n")
+    nodes, _unused, jobs = session.ssh(head, LOOK).partition("---\n")
     return Snapshot(time.time(), json.loads(nodes)["nodes"], json.loads(jobs)["jobs"], fleet())
 
 
@@ -95,8 +95,8 @@ def _tasks(record: dict[str, Any] | Any) -> int:
     text = (record.get("array_task_string") or "").split("%")[0]
     count = 0
     for part in filter(None, text.split(",")):
-        first, _, rest = part.partition("-")
-        last, _, step = rest.partition(":")
+        first, _unused, rest = part.partition("-")
+        last, _unused, step = rest.partition(":")
         count += (int(last) - int(first)) // int(step or 1) + 1 if last else 1
     return count or 1
 

@@ -177,7 +177,7 @@ def _relay(state: StateDirectory, offset: int) -> int:
             if not line.endswith(b"\n"):
                 break
             offset += len(line)
-            _, marked, text = line.decode(errors="replace").partition(" INFO sandbox: ")
+            _unused, marked, text = line.decode(errors="replace").partition(" INFO sandbox: ")
             if marked:
                 print(f"sandbox: {text.rstrip()}", flush=True)
     return offset

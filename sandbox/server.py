@@ -70,7 +70,7 @@ class Sandbox:
         self.tokens = Tokens(state.path, credentials.tenant)
         self._principal = Principal(credentials.object_id, credentials.client_id)
         self.gateway = Gateway(
-            self.core, self.tokens, Login(self.tokens, credentials), state.admin_token(), lambda port: self._reset(port)
+            self.core, self.tokens, Login(self.tokens, credentials), state.admin_token(), self._reset
         )
         register_all(self.core)
         self.gateway.prices = prices.Prices(self.core).answer
@@ -119,7 +119,7 @@ class Sandbox:
             restore(found)
 
     def _https(self) -> Server:
-        _, certificate, key = tls.ensure(self._state.path)
+        _unused, certificate, key = tls.ensure(self._state.path)
         config = uvicorn.Config(
             self.gateway.app(),
             ssl_certfile=certificate,

@@ -66,8 +66,8 @@ class Proxy:
         except asyncio.LimitOverrunError:
             await _refuse(writer, "431 Request Header Fields Too Large", "the request head is too long")
             return
-        method, _, rest = head.split(b"\r\n", 1)[0].decode("latin-1").partition(" ")
-        host, _, port = rest.partition(" ")[0].rpartition(":")
+        method, _unused, rest = head.split(b"\r\n", 1)[0].decode("latin-1").partition(" ")
+        host, _unused, port = rest.partition(" ")[0].rpartition(":")
         if method != "CONNECT" or host.lower() not in self._hosts or port != "443":
             await _refuse(
                 writer, "403 Forbidden", f"the sandbox's proxy only knows Azure, not {rest.partition(' ')[0]}"

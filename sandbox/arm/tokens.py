@@ -85,7 +85,7 @@ class Tokens:
         if not authorization:
             message = "Authentication failed. The 'Authorization' header is missing."
             raise self._refusal("AuthenticationFailed", message)
-        scheme, _, token = authorization.partition(" ")
+        scheme, _unused, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             message = (
                 "Authentication failed. The 'Authorization' header is provided in an invalid format. "

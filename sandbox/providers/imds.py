@@ -223,14 +223,14 @@ class MetadataServers:
         self._running[ids.key(vnet_id)] = (server, asyncio.ensure_future(server.serve(sockets=[listener])))
 
     def _close(self, vnet_id: str) -> None:
-        server, _ = self._running.pop(ids.key(vnet_id), (None, None))
+        server, _unused = self._running.pop(ids.key(vnet_id), (None, None))
         if server is not None:
             server.should_exit = True
 
     async def close(self) -> None:
         """Stop all of them."""
-        tasks = [task for _, task in self._running.values()]
-        for server, _ in self._running.values():
+        tasks = [task for _unused, task in self._running.values()]
+        for server, _unused in self._running.values():
             server.should_exit = True
         if tasks:
             await asyncio.wait(tasks, timeout=3)

@@ -116,7 +116,7 @@ def _and(left: Test, right: Test) -> Test:
 def _one(tokens: Tokens) -> tuple[Test, Tokens]:
     if _follows(tokens, "("):
         test, tokens = _either(tokens[1:])
-        _, tokens = _take(tokens, "mark", ")")
+        _unused, tokens = _take(tokens, "mark", ")")
         return test, tokens
     field, tokens = _take(tokens, "word")
     if field.lower() in ("contains", "startswith", "endswith"):
@@ -133,11 +133,11 @@ def _one(tokens: Tokens) -> tuple[Test, Tokens]:
 
 
 def _function(name: str, tokens: Tokens) -> tuple[Test, Tokens]:
-    _, tokens = _take(tokens, "mark", "(")
+    _unused, tokens = _take(tokens, "mark", "(")
     field, tokens = _take(tokens, "word")
-    _, tokens = _take(tokens, "mark", ",")
+    _unused, tokens = _take(tokens, "mark", ",")
     wanted, tokens = _take(tokens, "string")
-    _, tokens = _take(tokens, "mark", ")")
+    _unused, tokens = _take(tokens, "mark", ")")
     tests: dict[str, Callable[[str], bool]] = {
         "contains": lambda text: wanted in text,
         "startswith": lambda text: text.startswith(wanted),

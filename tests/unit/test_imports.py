@@ -76,7 +76,7 @@ def breaches(folder: str, ours: set[str], others: set[str] = frozenset()) -> lis
     """Imports of files in the folder that are neither standard library, nor in these areas of ours or packages."""
     found = []
     for path in python_files(folder):
-        for name, _ in imports(path):
+        for name, _unused in imports(path):
             where = area(name)
             is_ours = name.startswith("plugins.")
             if name.split(".")[0] in STANDARD and not is_ours:
@@ -108,7 +108,7 @@ def test_modules_import_only_the_boundary_and_our_packages() -> None:
 def test_modules_that_run_on_nodes_do_not_import_azure() -> None:
     for name in ("queue_info", "queue_update"):
         path = PLUGINS / "modules" / f"{name}.py"
-        assert [n for n, _ in imports(path) if area(n) == "azure"] == []
+        assert [n for n, _unused in imports(path) if area(n) == "azure"] == []
 
 
 def test_only_one_file_knows_ansible_module() -> None:
@@ -116,7 +116,7 @@ def test_only_one_file_knows_ansible_module() -> None:
     knows = {
         str(path.relative_to(PLUGINS))
         for path in python_files("plugins")
-        for name, _ in imports(path)
+        for name, _unused in imports(path)
         if name.startswith("ansible.module_utils.basic")
     }
     assert knows <= {"module_utils/boundary.py"}
@@ -135,9 +135,9 @@ def test_azure_packages_are_imported_where_they_are_needed() -> None:
 
 def test_sandbox_and_collection_do_not_import_each_other() -> None:
     for path in python_files("sandbox"):
-        assert [n for n, _ in imports(path) if n.startswith(("plugins", "ansible"))] == []
+        assert [n for n, _unused in imports(path) if n.startswith(("plugins", "ansible"))] == []
     for path in python_files("plugins"):
-        assert [n for n, _ in imports(path) if n.split(".")[0] == "sandbox"] == []
+        assert [n for n, _unused in imports(path) if n.split(".")[0] == "sandbox"] == []
 
 
 def test_the_protocol_of_the_sandbox_knows_no_resource() -> None:

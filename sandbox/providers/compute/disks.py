@@ -44,7 +44,7 @@ def performance(sku: str, gib: int) -> Json:
     """``diskIOPSReadWrite``, ``diskMBpsReadWrite`` and for premium disks ``tier``."""
     if not sku.startswith("Premium_"):
         return {"diskIOPSReadWrite": 500, "diskMBpsReadWrite": 60}
-    tier, _, iops, rate = next((row for row in _PREMIUM if gib <= row[1]), _PREMIUM[-1])
+    tier, _unused, iops, rate = next((row for row in _PREMIUM if gib <= row[1]), _PREMIUM[-1])
     return {"diskIOPSReadWrite": iops, "diskMBpsReadWrite": rate, "tier": tier}
 
 

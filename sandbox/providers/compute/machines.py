@@ -288,7 +288,7 @@ def _interface(core: Core, machine: dict[str, Any]) -> dict[str, Any]:
         if ids.key(subnet["id"]) == ids.key(machine["subnet"]):
             own = subnet["properties"]
             prefix = own.get("addressPrefix") or (own.get("addressPrefixes") or [""])[0]
-    network, _, bits = prefix.partition("/")
+    network, _unused, bits = prefix.partition("/")
     address = {"privateIpAddress": machine["address"], "publicIpAddress": ""}
     return {
         "ipv4": {"ipAddress": [address], "subnet": [{"address": network, "prefix": bits}]},

@@ -51,8 +51,8 @@ def _placement_group(scale_set: Resource, number: int) -> str:
 def _addresses(core: Core, scale_set: Resource, bodies: list[Json]) -> tuple[list[list[Json]], list[Json]]:
     """Addresses for the interfaces of new instances: one allocation per ip configuration for all of them together."""
     network = core.service("network")
-    nics: list[list[Json]] = [[] for _ in bodies]
-    machines: list[Json] = [{} for _ in bodies]
+    nics: list[list[Json]] = [[] for _unused in bodies]
+    machines: list[Json] = [{} for _unused in bodies]
     profile = scale_set.properties["virtualMachineProfile"]
     for entry in profile["networkProfile"]["networkInterfaceConfigurations"]:
         config = entry["properties"]

@@ -168,7 +168,7 @@ class VirtualMachines:
         if not nics:
             target = "networkInterfaces"
             raise invalid_parameter(target, f"Required parameter '{target}' is missing (null).")
-        if sum(primary for _, primary in nics) != 1:
+        if sum(primary for _unused, primary in nics) != 1:
             message = "Virtual machine must have one network interface set as the primary."
             raise ArmError(400, "VirtualMachineMustHaveOneNetworkInterfaceAsPrimary", message, details=[])
         if len(nics) > size.max_nics:
@@ -181,7 +181,7 @@ class VirtualMachines:
             )
             code = "NumberOfNetworkInterfacesExceedsMaximumAllowedForVirtualMachineSize"
             raise ArmError(400, code, message, details=[])
-        for nic_id, _ in nics:
+        for nic_id, _unused in nics:
             nic = self._core.store.get(nic_id)
             if nic is None or nic.body.get("location") != body["location"]:
                 message = (
@@ -315,7 +315,7 @@ class VirtualMachines:
 
     def _change_nics(self, known: Resource, body: Json, size: Size) -> None:
         before, after = vm_shape.nic_ids(known.body), vm_shape.nic_ids(body)
-        if {ids.key(nic) for nic, _ in before} == {ids.key(nic) for nic, _ in after}:
+        if {ids.key(nic) for nic, _unused in before} == {ids.key(nic) for nic, _unused in after}:
             return
         if known.internal.get("power") == "running":
             code = "AddingOrDeletingNetworkInterfacesOnARunningVirtualMachineNotSupported"
@@ -326,8 +326,8 @@ class VirtualMachines:
             raise ArmError(409, code, message, details=[])
         nics = self._check_nics(known.id, body, size)
         network = self._core.service("network")
-        kept = {ids.key(nic) for nic, _ in nics}
-        for nic_id, _ in before:
+        kept = {ids.key(nic) for nic, _unused in nics}
+        for nic_id, _unused in before:
             if ids.key(nic_id) not in kept:
                 network.detach(nic_id)
         for nic_id, primary in nics:

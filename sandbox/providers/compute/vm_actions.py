@@ -54,7 +54,7 @@ class VmActions:
     # requests
 
     def power(self, action: str, request: Request) -> Answer:
-        word, meanwhile, _, _, seconds = _POWER[action]
+        word, meanwhile, _unused, _unused, seconds = _POWER[action]
         with self._core.store.transaction():
             vm = self._core.require(request.id)
             refuse_while_deleting(vm.body)
@@ -202,7 +202,7 @@ class VmActions:
         self._core.store.update(vm.id, change)
 
     def work_power(self, run: Run) -> None:
-        _, _, after, method, _ = _POWER[run.args["action"]]
+        _unused, _unused, after, method, _unused = _POWER[run.args["action"]]
         vm = self._core.store.get(run.resource_id)
         if vm is None:
             return

@@ -223,6 +223,6 @@ def nic_ids(body: Json) -> list[tuple[str, bool]]:
     """The network interfaces with whether each is the primary one; the only one is."""
     entries = body["properties"].get("networkProfile", {}).get("networkInterfaces") or []
     marked = [(entry["id"], bool((entry.get("properties") or {}).get("primary"))) for entry in entries if "id" in entry]
-    if marked and not any(primary for _, primary in marked):
+    if marked and not any(primary for _unused, primary in marked):
         marked[0] = (marked[0][0], True)
     return marked

@@ -248,7 +248,7 @@ def spread(zones: Sequence[str], existing: Iterable[str], count: int) -> list[st
     load = Counter(dict.fromkeys(zones, 0))
     load.update(zone for zone in existing if zone in load)
     chosen = []
-    for _ in range(count):
+    for _unused in range(count):
         zone = min(zones, key=lambda name: load[name])
         load[zone] += 1
         chosen.append(zone)
@@ -262,7 +262,7 @@ def to_remove(instances: Sequence[tuple[int, str]], count: int) -> list[int]:
     for number, zone in sorted(instances):
         by_zone.setdefault(zone, []).append(number)
     removed: list[int] = []
-    for _ in range(min(count, len(instances))):
+    for _unused in range(min(count, len(instances))):
         zone = max(by_zone, key=lambda name: (len(by_zone[name]), by_zone[name][-1] if by_zone[name] else -1))
         removed.append(by_zone[zone].pop())
     return removed

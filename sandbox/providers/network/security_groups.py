@@ -236,7 +236,7 @@ def default_rules(nsg_id: str) -> list[dict[str, Any]]:
             "access": access,
             "priority": priority,
             "direction": "Outbound" if name.endswith("OutBound") else "Inbound",
-            **{many: [] for _, many in PAIRS},
+            **{many: [] for _unused, many in PAIRS},
         }
         made.append(child(nsg_id, "networkSecurityGroups/defaultSecurityRules", name, properties))
     return made
@@ -265,9 +265,9 @@ def rule(nsg_id: str, name: str, entry: dict[str, Any]) -> dict[str, Any]:
             raise ArmError(400, "SecurityRuleParameterMissing", text, details=[])
     properties: dict[str, Any] = {"description": given["description"]} if given.get("description") else {}
     properties["protocol"] = given["protocol"]
-    properties |= {one: given[one] for one, _ in PAIRS if given.get(one)}
+    properties |= {one: given[one] for one, _unused in PAIRS if given.get(one)}
     properties |= {"access": given["access"], "priority": given["priority"], "direction": given["direction"]}
-    properties |= {many: given.get(many) or [] for _, many in PAIRS}
+    properties |= {many: given.get(many) or [] for _unused, many in PAIRS}
     for key in ("sourceApplicationSecurityGroups", "destinationApplicationSecurityGroups"):
         if given.get(key):
             properties[key] = given[key]

@@ -323,7 +323,7 @@ class VirtualNetworks(NetworkType):
                 if not reserved and str(address) not in taken:
                     return Answer(200, {"available": True, "isPlatformReserved": False})
                 free = (str(ipaddress.IPv4Address(number)) for number in usable(network))
-                some = [one for one, _ in zip((a for a in free if a not in taken), range(5), strict=False)]
+                some = [one for one, _unused in zip((a for a in free if a not in taken), range(5), strict=False)]
                 return Answer(200, {"available": False, "availableIPAddresses": some, "isPlatformReserved": reserved})
         text = f"Private static IP address {address} does not belong to the range of subnet prefix."
         raise ArmError(400, "PrivateIPAddressNotInAnySubnet", text, details=[])

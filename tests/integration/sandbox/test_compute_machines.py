@@ -50,7 +50,7 @@ class Cloud:
         """A request and its operation; answers the resource if there is one."""
         answer, headers = self.send(method, path, body)
         while "azure-asyncoperation" in headers:
-            status, _ = self.send("GET", headers["azure-asyncoperation"])
+            status, _unused = self.send("GET", headers["azure-asyncoperation"])
             if status["status"] != "InProgress":
                 assert status["status"] == "Succeeded", status
                 break

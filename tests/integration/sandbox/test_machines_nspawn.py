@@ -160,7 +160,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Lab]:
     metadata = Metadata()
     driver = NspawnDriver(state, metadata, print)
     taken = driver.reserved_public_addresses()
-    public = next(address for n in range(100, 200) if (address := f"203.0.113.{n}") not in taken)
+    public = [address for n in range(100, 200) if (address := f"203.0.113.{n}") not in taken][0]
     found = Lab(driver, metadata, state, key, public, VnetState(vnet_id=VNET, address_prefixes=("10.20.0.0/16",)))
     try:
         found.apply(nat=False)
@@ -377,7 +377,7 @@ def test_two_sandboxes_with_the_same_addresses_do_not_meet(lab: Lab, tmp_path: P
     other = Lab(driver, metadata, tmp_path, lab.key, "", lab.vnet)
     taken = driver.reserved_public_addresses()
     assert lab.public in taken
-    other.public = next(address for n in range(100, 200) if (address := f"203.0.113.{n}") not in taken)
+    other.public = [address for n in range(100, 200) if (address := f"203.0.113.{n}") not in taken][0]
     try:
         other.apply()
         other.driver.create(other.spec(HEAD, "10.20.0.4", computer_name="other"))

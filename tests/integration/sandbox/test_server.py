@@ -66,7 +66,7 @@ class Caller:
     def finish(self, answer: requests.Response) -> dict[str, Any]:
         """Poll until the operation is over; answers its last status."""
         url = answer.headers["Azure-AsyncOperation"]
-        for _ in range(200):
+        for _unused in range(200):
             status: dict[str, Any] = self.session.get(url, timeout=20).json()
             if status["status"] != "InProgress":
                 return status
@@ -331,7 +331,7 @@ def test_state_and_ports_survive_a_kill_and_unfinished_operations_are_resumed(
 def test_up_twice_is_one_server_even_at_the_same_time(new_sandbox: Callable[[], Sandbox]) -> None:
     sandbox = new_sandbox()
     command = [sys.executable, "-m", "sandbox", "up", "--time-scale", "0", "--state", str(sandbox.state)]
-    both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _unused in range(2)]
     outputs = [process.communicate(timeout=60)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert sum("already running" in output for output in outputs) == 1

@@ -50,7 +50,7 @@ class Arm:
 
     def wait(self) -> None:
         """Until no operation runs."""
-        for _ in range(500):
+        for _unused in range(500):
             query = "SELECT count(*) FROM operations WHERE ended IS NULL"
             if not self.core.store.db().execute(query).fetchone()[0]:
                 return

@@ -24,13 +24,13 @@ def faults(tmp_path: Path) -> Iterator[Faults]:
 
 def test_a_rule_is_used_up(faults: Faults) -> None:
     faults.add(Rule("ServiceUnavailable", count=2))
-    met = [faults.synchronous("GET", PATH, SCALE_SET) is not None for _ in range(3)]
+    met = [faults.synchronous("GET", PATH, SCALE_SET) is not None for _unused in range(3)]
     assert met == [True, True, False]
 
 
 def test_a_rule_without_end_stays_until_it_is_cleared(faults: Faults) -> None:
     rule = faults.add(Rule("ServiceUnavailable", count=-1))
-    assert all(faults.synchronous("GET", PATH) for _ in range(10))
+    assert all(faults.synchronous("GET", PATH) for _unused in range(10))
     assert faults.clear(rule.id) == 1
     assert faults.synchronous("GET", PATH) is None
 

@@ -247,7 +247,8 @@ def mount(arguments: list[str]) -> int:
         raise NfsError(f"mount point {target} does not exist")
     flags = [flag for flag in KEPT if flag in options]
     if "remount" in options:
-        return subprocess.run(["mount", "-i", "-n", "-o", ",".join(["remount", "bind", *flags]), target]).returncode
+        command = ["mount", "-i", "-n", "-o", ",".join(["remount", "bind", *flags]), target]
+        return subprocess.run(command, check=False).returncode
     address, own = connect(server, options)
     exports = read_table(address)["exports"]
     exported = find_export(exports, path)
@@ -260,7 +261,7 @@ def mount(arguments: list[str]) -> int:
     if "rw" not in right and "ro" not in flags:
         flags.append("ro")
     command = ["mount", "-i", "-n", "--bind", *(["-o", ",".join(flags)] if flags else []), str(data), target]
-    return FAILED if subprocess.run(command).returncode else 0
+    return FAILED if subprocess.run(command, check=False).returncode else 0
 
 
 def _name_of(address: str) -> str:

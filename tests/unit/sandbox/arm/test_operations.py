@@ -37,7 +37,7 @@ def add_things(arm: Arm, work: Callable[[Run], Any], **options: Any) -> None:
 
 
 def path_of(url: str) -> tuple[str, dict[str, str]]:
-    path, _, query = url.removeprefix("https://management.azure.com").partition("?")
+    path, _unused, query = url.removeprefix("https://management.azure.com").partition("?")
     return path, dict(pair.split("=") for pair in query.split("&"))
 
 

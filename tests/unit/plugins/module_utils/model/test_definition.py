@@ -109,10 +109,20 @@ SINGLE = [
     ("partitions.1.default", True, "partitions[1].default: partitions[0] is the default already"),
     ("partitions.0.default", False, "partitions: none is the default; one needs default: true, for jobs that name none"),
     ("partitions.1.name", "default", "partitions[1].name: default means something else to Slurm"),
-    ("scheduler.slurm_conf", {"NodeName": "x"}, "scheduler.slurm_conf.NodeName: cannot be set here: the collection writes it from the definition: use node_arrays and their node_options"),
+    (
+        "scheduler.slurm_conf",
+        {"NodeName": "x"},
+        "scheduler.slurm_conf.NodeName: cannot be set here: the collection writes it from the definition: "
+        "use node_arrays and their node_options",
+    ),
     ("scheduler.slurm_conf", {"SuspendTime": 5}, "scheduler.slurm_conf.SuspendTime: cannot be set here: use autoscale.idle_timeout"),
     ("scheduler.slurm_conf", {"A": "x", "a": "y"}, "scheduler.slurm_conf.a: is the same option as A"),
-    ("scheduler.slurm_conf", {"AccountingStoragePass": "x"}, "scheduler.slurm_conf.AccountingStoragePass: looks like a secret; secrets do not belong into the cluster definition"),
+    (
+        "scheduler.slurm_conf",
+        {"AccountingStoragePass": "x"},
+        "scheduler.slurm_conf.AccountingStoragePass: looks like a secret; "
+        "secrets do not belong into the cluster definition",
+    ),
     ("file_systems.0.path", "/etc", "file_systems[0].path: /etc belongs to the system"),
     ("file_systems.0.path", "/a/../etc", "file_systems[0].path: must not contain .."),
     ("file_systems.0.options", "rw;reboot", "file_systems[0].options: must be mount options with commas, without spaces"),

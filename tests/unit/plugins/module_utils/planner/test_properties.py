@@ -63,7 +63,7 @@ def worlds(draw: st.DrawFn) -> World:
                 "power_state": st.sampled_from(["", "PowerState/running", "PowerState/deallocated"]),
             }
         )
-        made = [world.instance(item, **draw(fields)) for _ in range(draw(st.integers(0, 2)))]
+        made = [world.instance(item, **draw(fields)) for _unused in range(draw(st.integers(0, 2)))]
         tag = st.builds(Unavailable, st.sampled_from([NOW - 9000, NOW - 5, NOW + 200]), st.just("AllocationFailed"))
         world.sets[item.name] = dataclasses.replace(
             item,
@@ -101,7 +101,7 @@ def _put_jobs(draw: st.DrawFn, world: World) -> None:
         partition = world.nodes[names[0]].partitions
         world.jobs[str(number)] = Job(str(number), state, partition, names, count, count, submitted_at=number)
         number += 1
-    for _ in range(draw(st.integers(0, 2))):
+    for _unused in range(draw(st.integers(0, 2))):
         reason = draw(st.sampled_from(["Resources", "Priority", "BadConstraints", "Dependency", ""]))
         partition = draw(st.sampled_from([part.name for part in world.cluster.partitions]))
         world.submit(

@@ -153,7 +153,7 @@ class World:
             "a capacity below the number of machines deletes machines at random"
         )
         assert item.unavailable is None or item.unavailable.until <= self.now
-        new = tuple(self.instance(item) for _ in range(step.capacity - len(item.instances)))
+        new = tuple(self.instance(item) for _unused in range(step.capacity - len(item.instances)))
         self.sets[item.name] = replace(item, capacity=step.capacity, instances=(*item.instances, *new))
 
     def instance(self, item: ScaleSet, **fields: t.Any) -> Instance:

@@ -133,7 +133,10 @@ def test_older_shapes_of_numbers_and_states_are_read_alike() -> None:
     ("outputs", "error"),
     [
         ({}, "squeue was not run"),
-        ({"jobs": Output(1, "", "slurm_load_jobs error: Unable to contact slurm controller\n")}, "squeue failed with status 1: slurm_load_jobs error: Unable to contact slurm controller"),
+        (
+            {"jobs": Output(1, "", "slurm_load_jobs error: Unable to contact slurm controller\n")},
+            "squeue failed with status 1: slurm_load_jobs error: Unable to contact slurm controller",
+        ),
         ({"jobs": Output(0, '{"jobs": [')}, "squeue did not print JSON: Expecting value: line 1 column 11 (char 10)"),
         ({"jobs": Output(0, "[]")}, "squeue did not print a dictionary"),
         ({"jobs": Output(0, '{"errors": [{"description": "boom"}], "jobs": []}')}, "squeue reported: boom"),

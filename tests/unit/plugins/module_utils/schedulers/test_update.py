@@ -105,7 +105,7 @@ def test_nodes_are_woken_only_when_they_are_off() -> None:
 
 def test_comments_are_one_argument_of_one_line_and_written_once() -> None:
     evil = "$(reboot) {{ x }}\nNodeName=x \x1b[31m" + "a" * 300
-    writes, _ = update.writes([plan.Comment("12_3", evil)], queue(jobs=(Job("12_3", "pending"),)))
+    writes, _unused = update.writes([plan.Comment("12_3", evil)], queue(jobs=(Job("12_3", "pending"),)))
     (write,) = writes
     text = write.command.argv[3].removeprefix("admincomment=")
     assert write.command.argv[:3] == ("scontrol", "update", "jobid=12_3")

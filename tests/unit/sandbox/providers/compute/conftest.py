@@ -90,7 +90,7 @@ class Cloud:
         self.core.driver = self.driver
 
     def send(self, method: str, path: str, body: t.Any = None, **headers: str) -> Answer:
-        path, _, query = path.partition("?")
+        path, _unused, query = path.partition("?")
         pairs = dict(pair.split("=", 1) for pair in query.split("&") if pair)
         given = {key.replace("_", "-"): value for key, value in headers.items()}
         everything = {"api-version": "2024-07-01", **pairs}

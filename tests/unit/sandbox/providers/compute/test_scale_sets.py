@@ -179,7 +179,7 @@ def test_machines_come_back_after_a_restart_and_unknown_ones_go(cloud: Cloud) ->
     ghost = cloud.driver.spec(f"{path}/virtualMachines/0")
     cloud.driver.delete(ghost.arm_id)
     cloud.core.service("machines_recovered")({**cloud.driver.machines(), "/subscriptions/x/ghost": PowerState.RUNNING})
-    for _ in range(2000):
+    for _unused in range(2000):
         if list(cloud.driver.machines().values()) == [PowerState.RUNNING, PowerState.RUNNING]:
             return
         cloud.settle()

@@ -285,7 +285,7 @@ class TestInstance:
     ) -> None:
         removed = vmss_shape.to_remove(rows, count)
         assert len(removed) == len(set(removed)) == min(count, len(rows))
-        assert set(removed) <= {number for number, _ in rows}
+        assert set(removed) <= {number for number, _unused in rows}
 
     def test_shrinking_takes_the_newest_of_the_fullest_zone(self) -> None:
         assert vmss_shape.to_remove([(0, "1"), (1, "2"), (2, "1"), (3, "2"), (4, "1")], 2) == [4, 3]
