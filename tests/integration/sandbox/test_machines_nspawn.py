@@ -153,6 +153,11 @@ class Lab:
         self.driver.apply_network(self.vnet)
 
 
+def free_address(taken: t.Collection[str]) -> str:
+    """A public address that the driver does not reserve."""
+    return min(address for n in range(100, 200) if (address := f"203.0.113.{n}") not in taken)
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Lab]:
     state, key = tmp_path_factory.mktemp("machines"), tmp_path_factory.mktemp("keys") / "key"
@@ -160,7 +165,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Lab]:
     metadata = Metadata()
     driver = NspawnDriver(state, metadata, print)
     taken = driver.reserved_public_addresses()
-    public = [address for n in range(100, 200) if (address := f"203.0.113.{n}") not in taken][0]
+    public = free_address(taken)
     found = Lab(driver, metadata, state, key, public, VnetState(vnet_id=VNET, address_prefixes=("10.20.0.0/16",)))
     try:
         found.apply(nat=False)
@@ -377,7 +382,7 @@ def test_two_sandboxes_with_the_same_addresses_do_not_meet(lab: Lab, tmp_path: P
     other = Lab(driver, metadata, tmp_path, lab.key, "", lab.vnet)
     taken = driver.reserved_public_addresses()
     assert lab.public in taken
-    other.public = [address for n in range(100, 200) if (address := f"203.0.113.{n}") not in taken][0]
+    other.public = free_address(taken)
     try:
         other.apply()
         other.driver.create(other.spec(HEAD, "10.20.0.4", computer_name="other"))
