@@ -18,7 +18,9 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.reconcile 
     removals,
 )
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import Session
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.typed import TypedClients
 
+# For those who read images over the session; what is built here goes through the typed client and its version.
 VERSION = "2024-07-01"
 
 
@@ -41,24 +43,21 @@ def ensure(session: Session, options: t.Mapping[str, t.Any], check: bool) -> Out
 
     An image that exists is left as it is (but for its tags) unless ``force``; its source may be gone long since.
     """
-    wanted = image_id(session, options)
-    actual = read(session, {wanted: VERSION})
+    clients, wanted = TypedClients(session), image_id(session, options)
+    actual = read(clients, [wanted])
     existing = actual.get(wanted.casefold())
     if existing is not None and not options.get("force"):
         location = existing["location"]
-        return apply(
-            session, plan([Target(wanted, VERSION, {"location": location}, options.get("tags"))], actual), actual, check
-        )
+        writes = plan([Target(wanted, {"location": location}, options.get("tags"))], actual)
+        return apply(clients, writes, actual, check)
     if not options.get("source"):
         raise AzureError(f"the image {options['name']} does not exist, and no source is given", code="MissingOptions")
     source = source_id(session, options)
-    machine = session.get(
-        f"{source}?$expand=instanceView", machines.VERSION, f"read the source {source.split('/')[-1]}"
-    )
-    removed: tuple[Write, ...] = removals([[wanted]], VERSION, actual) if existing is not None else ()
+    machine = clients.get(source)
+    removed: tuple[Write, ...] = removals([[wanted]], actual) if existing is not None else ()
     if not check:
-        _seal(session, source, machine)
-        apply(session, removed, actual, check)
+        _seal(clients, source, machine)
+        apply(clients, removed, actual, check)
     body = {
         "location": options.get("location") or machine["location"],
         "properties": {
@@ -66,22 +65,21 @@ def ensure(session: Session, options: t.Mapping[str, t.Any], check: bool) -> Out
             "hyperVGeneration": options.get("hyper_v_generation") or "V2",
         },
     }
-    made = apply(session, plan([Target(wanted, VERSION, body, options.get("tags"))], {}), {}, check)
+    made = apply(clients, plan([Target(wanted, body, options.get("tags"))], {}), {}, check)
     return Outcome((*removed, *made.writes), made.resources)
 
 
 def remove(session: Session, options: t.Mapping[str, t.Any], check: bool) -> Outcome:
     """Delete the image; nothing that runs depends on it."""
-    wanted = image_id(session, options)
-    actual = read(session, {wanted: VERSION})
-    return apply(session, removals([[wanted]], VERSION, actual), actual, check)
+    clients, wanted = TypedClients(session), image_id(session, options)
+    actual = read(clients, [wanted])
+    return apply(clients, removals([[wanted]], actual), actual, check)
 
 
-def _seal(session: Session, source: str, machine: dict[str, t.Any]) -> None:
+def _seal(clients: TypedClients, source: str, machine: dict[str, t.Any]) -> None:
     """Deallocate and generalise, as far as that has not been done: Azure captures nothing else."""
     if machines.is_generalized(machine):
         return
-    name = source.split("/")[-1]
     if machines.power_state(machine) != "deallocated":
-        session.begin("POST", f"{source}/deallocate", machines.VERSION, None, f"deallocate {name}").result()
-    session.post(f"{source}/generalize", machines.VERSION, None, f"generalize {name}")
+        clients.act(source, "deallocate")
+    clients.act(source, "generalize")

@@ -8,7 +8,6 @@ import base64
 import typing as t
 from dataclasses import dataclass, replace
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import network
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.reconcile import (
     Outcome,
@@ -21,7 +20,9 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.reconcile 
 )
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.resources import Difference, Json
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import Session
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.typed import TypedClients
 
+# For those who list machines over the session; what is built here goes through the typed client and its version.
 VERSION = "2024-07-01"
 
 # The actions that lead to a power state, by what the machine is in now. Azure generalises only what does not run.
@@ -57,18 +58,15 @@ class MachineIds:
         )
 
 
-def observe(session: Session, ids: MachineIds) -> dict[str, Json]:
+def observe(clients: TypedClients, ids: MachineIds) -> dict[str, Json]:
     """The machine (with its instance view), its interface and its address, as far as they exist, by lower-case id."""
-    view = {f"{ids.machine}?$expand=instanceView": VERSION}
-    found = read(session, {**view, ids.interface: network.VERSION, ids.address: network.VERSION})
-    machine = found.pop(f"{ids.machine}?$expand=instanceView".casefold(), None)
-    return {**found, **({ids.machine.casefold(): machine} if machine else {})}
+    return read(clients, [ids.machine, ids.interface, ids.address])
 
 
 def ensure(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tuple[Outcome, MachineIds]:
     """Make the machine of a module's ``options`` exist, and be in the power state it asks for; raises AzureError."""
-    ids = MachineIds.of(session, options["resource_group"], options["name"])
-    actual = observe(session, ids)
+    clients, ids = TypedClients(session), MachineIds.of(session, options["resource_group"], options["name"])
+    actual = observe(clients, ids)
     machine = actual.get(ids.machine.casefold())
     writes: tuple[Write, ...] = ()
     if options["state"] == "present" or machine is None:
@@ -76,23 +74,23 @@ def ensure(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tup
         writes = plan(targets(ids, options, machine), actual)
         if machine is not None and not options.get("public_ip"):
             # Stage 3: the interface has let go of it by then.
-            writes += tuple(replace(write, stage=3) for write in removals([[ids.address]], network.VERSION, actual))
-    outcome = apply(session, writes, actual, check)
-    return _powered(session, ids, outcome, machine, options["state"], check), ids
+            writes += tuple(replace(write, stage=3) for write in removals([[ids.address]], actual))
+    outcome = apply(clients, writes, actual, check)
+    return _powered(clients, ids, outcome, machine, options["state"], check), ids
 
 
 def remove(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tuple[Outcome, MachineIds]:
     """Delete the machine, its disk, its interface and its address, and what an interrupted creation left of them."""
-    ids = MachineIds.of(session, options["resource_group"], options["name"])
-    actual = observe(session, ids)
-    machine = removals([[ids.machine]], VERSION, actual)
-    around = removals([[], [ids.interface], [ids.address]], network.VERSION, actual)
+    clients, ids = TypedClients(session), MachineIds.of(session, options["resource_group"], options["name"])
+    actual = observe(clients, ids)
+    machine = removals([[ids.machine]], actual)
+    around = removals([[], [ids.interface], [ids.address]], actual)
     if check:
-        return apply(session, machine + around, actual, check), ids
-    apply(session, machine, actual, check)
+        return apply(clients, machine + around, actual, check), ids
+    apply(clients, machine, actual, check)
     # Deleting the machine takes along what was created with it; only what is left over is deleted by name.
-    left = observe(session, ids) if machine else actual
-    done = apply(session, removals([[ids.interface], [ids.address]], network.VERSION, left), left, check)
+    left = observe(clients, ids) if machine else actual
+    done = apply(clients, removals([[ids.interface], [ids.address]], left), left, check)
     return Outcome(machine + around, done.resources), ids
 
 
@@ -109,11 +107,11 @@ def targets(ids: MachineIds, options: t.Mapping[str, t.Any], machine: Json | Non
     if options.get("public_ip"):
         configuration["publicIPAddress"] = {"id": ids.address, "properties": {"deleteOption": "Delete"}}
         body = {"location": location, "sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}}
-        wanted.append(Target(ids.address, network.VERSION, body, tags, stage=0))
+        wanted.append(Target(ids.address, body, tags, stage=0))
     properties: Json = {"ipConfigurations": [{"name": "primary", "properties": configuration}]}
     if options.get("accelerated_networking") is not None:
         properties["enableAcceleratedNetworking"] = bool(options["accelerated_networking"])
-    interface = Target(ids.interface, network.VERSION, {"location": location, "properties": properties}, tags, stage=1)
+    interface = Target(ids.interface, {"location": location, "properties": properties}, tags, stage=1)
     if machine is not None:
         # Azure does not return the delete option on every path; what is attached already is compared by id alone.
         configuration.pop("privateIPAllocationMethod")
@@ -136,7 +134,7 @@ def _machine(ids: MachineIds, options: t.Mapping[str, t.Any], new: bool) -> Targ
     once: Json = {"properties": _fixed(ids, options)} if new else {}
     if options.get("zone") and new:
         once["zones"] = [options["zone"]]
-    return Target(ids.machine, VERSION, body, options.get("tags"), stage=2, once=once, update="PATCH")
+    return Target(ids.machine, body, options.get("tags"), stage=2, once=once, update="PATCH")
 
 
 def _fixed(ids: MachineIds, options: t.Mapping[str, t.Any]) -> Json:
@@ -215,7 +213,7 @@ def _status(machine: Json | None, prefix: str) -> str:
 
 
 def _powered(
-    session: Session, ids: MachineIds, outcome: Outcome, machine: Json | None, state: str, check: bool
+    clients: TypedClients, ids: MachineIds, outcome: Outcome, machine: Json | None, state: str, check: bool
 ) -> Outcome:
     """Bring the machine into the power state, and add what that took to the outcome."""
     is_now = power_state(machine) if machine is not None else "running"
@@ -230,14 +228,11 @@ def _powered(
         actions = ["generalize"]
     if not actions:
         return outcome
-    for action in actions:
-        if check:
-            continue
-        doing = f"{action} {ids.machine.split('/')[-1]}"
-        session.begin("POST", f"{ids.machine}/{action}", VERSION, None, doing).result()
+    for action in () if check else actions:
+        clients.act(ids.machine, action)
     after = {"present": "running"}.get(state, state)
     change = Difference(("powerState",), is_now or "unknown", after)
-    write = Write("POST", ids.machine, VERSION, 3, before=machine, changes=(change,))
+    write = Write("POST", ids.machine, 3, before=machine, changes=(change,))
     mine = [one for one in outcome.writes if one.id == ids.machine and one.changes]
     if mine:
         joined = replace(mine[0], changes=(*mine[0].changes, change))

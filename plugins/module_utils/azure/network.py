@@ -18,7 +18,9 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.reconcile 
 )
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.resources import Json, merged
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import Session
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.typed import TypedClients
 
+# For those who list networks over the session; what is built here goes through the typed client and its version.
 VERSION = "2024-05-01"
 
 _FIRST_RULE = 1000
@@ -50,9 +52,9 @@ class NetworkIds:
         """The id of a subnet."""
         return f"{self.vnet}/subnets/{name}"
 
-    def everything(self) -> dict[str, str]:
-        """All ids with the api-version to read them by."""
-        return dict.fromkeys((self.vnet, self.nat, self.address, *self.groups.values()), VERSION)
+    def everything(self) -> list[str]:
+        """All ids."""
+        return list(dict.fromkeys((self.vnet, self.nat, self.address, *self.groups.values())))
 
 
 def ensure(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tuple[Outcome, NetworkIds]:
@@ -60,14 +62,14 @@ def ensure(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tup
     nameless = [subnet["name"] for subnet in options["subnets"] if not subnet.get("cidr")]
     if nameless:
         raise AzureError(f"these subnets have no cidr: {', '.join(nameless)}", code="MissingOptions")
-    ids = NetworkIds(session, options)
-    actual = read(session, ids.everything())
+    clients, ids = TypedClients(session), NetworkIds(session, options)
+    actual = read(clients, ids.everything())
     writes = plan(targets(ids, options, actual.get(ids.vnet.casefold())), actual)
     if not _way_out(options):
         # Nothing leads to the gateway any more once the network is written, but it is still billed.
-        left = removals([[], [], [], [ids.nat], [ids.address]], VERSION, actual)
+        left = removals([[], [], [], [ids.nat], [ids.address]], actual)
         writes += left
-    return apply(session, writes, actual, check), ids
+    return apply(clients, writes, actual, check), ids
 
 
 def remove(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tuple[Outcome, NetworkIds]:
@@ -75,15 +77,14 @@ def remove(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tup
 
     The security groups and the NAT gateway are also found through the subnets, so their names need not be given.
     """
-    ids = NetworkIds(session, options)
-    actual = read(session, ids.everything())
+    clients, ids = TypedClients(session), NetworkIds(session, options)
+    actual = read(clients, ids.everything())
     subnets = (actual.get(ids.vnet.casefold(), {}).get("properties") or {}).get("subnets") or ()
     attached = [(subnet.get("properties") or {}).get("networkSecurityGroup", {}).get("id", "") for subnet in subnets]
     groups = list(dict.fromkeys([*ids.groups.values(), *(one for one in attached if one)]))
-    missing = {one: VERSION for one in groups if one.casefold() not in actual}
-    actual.update(read(session, missing))
+    actual.update(read(clients, [one for one in groups if one.casefold() not in actual]))
     order = [[ids.vnet], [ids.nat, *groups], [ids.address]]
-    return apply(session, removals(order, VERSION, actual), actual, check), ids
+    return apply(clients, removals(order, actual), actual, check), ids
 
 
 def targets(ids: NetworkIds, options: t.Mapping[str, t.Any], vnet: Json | None) -> list[Target]:
@@ -93,7 +94,6 @@ def targets(ids: NetworkIds, options: t.Mapping[str, t.Any], vnet: Json | None) 
     wanted = [
         Target(
             ids.groups[subnet["name"]],
-            VERSION,
             {"location": location, "properties": {"securityRules": rules(subnet, options)}},
             tags,
             stage=0,
@@ -104,8 +104,8 @@ def targets(ids: NetworkIds, options: t.Mapping[str, t.Any], vnet: Json | None) 
         sku = {"sku": {"name": "Standard"}}
         address = {"publicIPAllocationMethod": "Static", "publicIPAddressVersion": "IPv4"}
         gateway = {"publicIpAddresses": [{"id": ids.address}]}
-        wanted.append(Target(ids.address, VERSION, {"location": location, **sku, "properties": address}, tags, stage=0))
-        wanted.append(Target(ids.nat, VERSION, {"location": location, **sku, "properties": gateway}, tags, stage=1))
+        wanted.append(Target(ids.address, {"location": location, **sku, "properties": address}, tags, stage=0))
+        wanted.append(Target(ids.nat, {"location": location, **sku, "properties": gateway}, tags, stage=1))
     body = {
         "location": location,
         "properties": {
@@ -113,7 +113,7 @@ def targets(ids: NetworkIds, options: t.Mapping[str, t.Any], vnet: Json | None) 
             "subnets": _subnets(ids, subnets, vnet),
         },
     }
-    wanted.append(Target(ids.vnet, VERSION, body, tags, stage=2))
+    wanted.append(Target(ids.vnet, body, tags, stage=2))
     return [replace(one, again=True) for one in wanted]
 
 

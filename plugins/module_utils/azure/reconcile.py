@@ -20,12 +20,25 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.resources 
     subset,
     tag_differences,
 )
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import Session, finish, together
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import Operation, finish, together
 
 # Azure says so when something next to the resource is being changed (another interface of the same subnet, say).
 _BUSY = frozenset(("AnotherOperationInProgress", "ReferencedResourceNotProvisioned", "RetryableError"))
 # Seconds to wait between tries.
 _PATIENCE = (2.0, 5.0, 10.0, 20.0)
+
+
+class Store(t.Protocol):
+    """Where resources are read and written. Which clients and api-versions that takes is the store's business."""
+
+    def find(self, resource_id: str) -> Json | None:
+        """One resource, or None if it does not exist; raises AzureError."""
+
+    def begin(self, method: str, resource_id: str, body: Json | None, doing: str) -> Operation:
+        """Start a PUT, PATCH or DELETE; raises AzureError if it is refused at once."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,6 @@ class Target:
     """
 
     id: str
-    version: str
     body: Json
     tags: t.Mapping[str, t.Any] | None = None
     stage: int = 0
@@ -54,7 +66,6 @@ class Write:
 
     method: str
     id: str
-    version: str
     stage: int
     body: Json = field(default_factory=dict, repr=False)
     before: Json | None = None
@@ -93,10 +104,11 @@ class Outcome:
         return self.resources.get(resource_id.casefold(), {})
 
 
-def read(session: Session, ids: t.Mapping[str, str]) -> dict[str, Json]:
-    """The resources (id -> api-version) that exist, by lower-case id; all asked at the same time."""
-    found = together([partial(session.find, one, version) for one, version in ids.items()])
-    return {one.casefold(): document for one, document in zip(ids, found) if document is not None}  # noqa: B905 - Python 3.9 has no strict
+def read(store: Store, ids: t.Iterable[str]) -> dict[str, Json]:
+    """The resources that exist, by lower-case id; all asked at the same time."""
+    wanted = list(ids)
+    found = together([partial(store.find, one) for one in wanted])
+    return {one.casefold(): document for one, document in zip(wanted, found) if document is not None}  # noqa: B905 - Python 3.9 has no strict
 
 
 def plan(targets: t.Iterable[Target], actual: t.Mapping[str, Json]) -> tuple[Write, ...]:
@@ -110,7 +122,7 @@ def _planned(target: Target, actual: Json | None) -> Write | None:
         tags = {str(key): str(value) for key, value in (target.tags or {}).items()}
         after = merged(target.body, {"tags": tags} if tags else {})
         body = merged(after, target.once)
-        return Write("PUT", target.id, target.version, target.stage, body, None, after)
+        return Write("PUT", target.id, target.stage, body, None, after)
     found = tuple(differences(target.body, actual))
     tags = tag_differences(target.tags, actual.get("tags"))
     if tags:
@@ -121,20 +133,20 @@ def _planned(target: Target, actual: Json | None) -> Write | None:
     if target.again and (actual.get("properties") or {}).get("provisioningState") == "Failed":
         found += (Difference(("properties", "provisioningState"), "Failed", "Succeeded"),)
         body = merged(merged(target.body, {"tags": tags or actual.get("tags") or {}}), target.once)
-        return Write("PUT", target.id, target.version, target.stage, body, actual, changes=found)
+        return Write("PUT", target.id, target.stage, body, actual, changes=found)
     if not found:
         return None
     if target.update == "PATCH":
         body = {**subset(target.body, found), **({"tags": tags} if tags else {})}
     else:
         body = merged(actual, {**target.body, **({"tags": tags} if tags else {})})
-    return Write(target.update, target.id, target.version, target.stage, body, actual, changes=found)
+    return Write(target.update, target.id, target.stage, body, actual, changes=found)
 
 
-def removals(stages: t.Sequence[t.Sequence[str]], version: str, actual: t.Mapping[str, Json]) -> tuple[Write, ...]:
+def removals(stages: t.Sequence[t.Sequence[str]], actual: t.Mapping[str, Json]) -> tuple[Write, ...]:
     """Deletions of what exists; ids of one stage are deleted at the same time."""
     return tuple(
-        Write("DELETE", one, version, stage, before=_brief(actual[one.casefold()]))
+        Write("DELETE", one, stage, before=_brief(actual[one.casefold()]))
         for stage, ids in enumerate(stages)
         for one in ids
         if one.casefold() in actual
@@ -146,7 +158,7 @@ def _brief(document: Json) -> Json:
 
 
 def apply(
-    session: Session, writes: tuple[Write, ...], actual: t.Mapping[str, Json], check: bool, wait: bool = True
+    store: Store, writes: tuple[Write, ...], actual: t.Mapping[str, Json], check: bool, wait: bool = True
 ) -> Outcome:
     """Send the writes stage by stage; raises AzureError of the first that fails, after its stage has ended.
 
@@ -158,10 +170,10 @@ def apply(
         batch = [write for write in writes if write.stage == stage]
         if check or not wait:
             if not check:
-                together([partial(_begin, session, write) for write in batch])
+                together([partial(_begin, store, write) for write in batch])
             results: list[Json] = [merged(write.before or {}, write.after or write.body) for write in batch]
         else:
-            results = finish(together([partial(_begin, session, write) for write in batch]))
+            results = finish(together([partial(_begin, store, write) for write in batch]))
         for write, result in zip(batch, results):  # noqa: B905 - Python 3.9 has no strict
             if write.method == "DELETE":
                 resources.pop(write.id.casefold(), None)
@@ -170,15 +182,15 @@ def apply(
     return Outcome(writes, resources)
 
 
-def _begin(session: Session, write: Write) -> t.Any:
+def _begin(store: Store, write: Write) -> Operation:
     verb = {"PUT": "create" if write.before is None else "update", "PATCH": "update", "DELETE": "delete"}[write.method]
     body = None if write.method == "DELETE" else write.body
     doing = f"{verb} {'/'.join(write.id.split('/')[-2:])}"
     for wait in _PATIENCE:
         try:
-            return session.begin(write.method, write.id, write.version, body, doing)
+            return store.begin(write.method, write.id, body, doing)
         except AzureError as error:
             if error.code not in _BUSY:
                 raise
-        session.sleep(wait)
-    return session.begin(write.method, write.id, write.version, body, doing)
+        store.sleep(wait)
+    return store.begin(write.method, write.id, body, doing)

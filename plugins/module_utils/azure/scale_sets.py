@@ -19,7 +19,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.reconcile 
     removals,
 )
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.resources import Json, merged
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import Operation, Session
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import Documents, Operation, Session
 
 VERSION = "2024-07-01"
 KIND = "Microsoft.Compute/virtualMachineScaleSets"
@@ -40,19 +40,19 @@ def ensure(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tup
     New instances follow the new model; running ones keep theirs (they are taken away when their node is idle).
     Raises AzureError, also if something differs that Azure cannot change.
     """
-    wanted = path(session, options["resource_group"], options["name"])
-    actual = read(session, {wanted: VERSION})
+    store, wanted = Documents(session, VERSION), path(session, options["resource_group"], options["name"])
+    actual = read(store, [wanted])
     writes = plan([target(wanted, options)], actual)
     _complain_about_fixed(options["name"], writes)
     writes = _with_custom_data(writes, options)
-    return apply(session, writes, actual, check, options.get("wait", True)), wanted
+    return apply(store, writes, actual, check, options.get("wait", True)), wanted
 
 
 def remove(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tuple[Outcome, str]:
     """Delete the scale set with all its instances."""
-    wanted = path(session, options["resource_group"], options["name"])
-    actual = read(session, {wanted: VERSION})
-    return apply(session, removals([[wanted]], VERSION, actual), actual, check), wanted
+    store, wanted = Documents(session, VERSION), path(session, options["resource_group"], options["name"])
+    actual = read(store, [wanted])
+    return apply(store, removals([[wanted]], actual), actual, check), wanted
 
 
 def path(session: Session, group: str, name: str) -> str:
@@ -88,7 +88,7 @@ def target(wanted: str, options: t.Mapping[str, t.Any]) -> Target:
             "virtualMachineProfile": _born(options),
         },
     }
-    return Target(wanted, VERSION, body, tags, once=once, update="PATCH")
+    return Target(wanted, body, tags, once=once, update="PATCH")
 
 
 def _profile(options: t.Mapping[str, t.Any]) -> Json:

@@ -8,6 +8,7 @@ plain dictionaries. Every refusal is an AzureError with Azure's code, message an
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import typing as t
@@ -26,6 +27,7 @@ if t.TYPE_CHECKING:
 
 Json = dict[str, t.Any]
 Result = t.TypeVar("Result")
+Client = t.TypeVar("Client")
 
 USER_AGENT = "azure_hpc.cluster/0.1"
 # Seconds. A Retry-After beyond this is not waited for: the next pass comes sooner than that.
@@ -49,12 +51,13 @@ class Operation:
         """The final resource ({} if Azure returns none); raises AzureError if it failed or ``timeout`` seconds pass."""
         if not self.wait(timeout):
             raise AzureError(f"not finished after {timeout:g} seconds", code="ClientTimeout", doing=self._doing)
-        found = self._poller.result()
+        with failures(self._doing):
+            found = self._poller.result()
         return found if isinstance(found, dict) else {}
 
     def wait(self, timeout: float | None = None) -> bool:
         """Whether the operation ended within ``timeout`` seconds; raises AzureError if it ended badly."""
-        with _Failures(self._doing):
+        with failures(self._doing):
             self._poller.wait(timeout)
         return bool(self._poller.done())
 
@@ -74,12 +77,13 @@ class Session:
         self._patience = patience
         self._counted = 0
         self._lock = threading.Lock()
-        self._client = self._open(account, transport, verify, patience)
+        self._credential = account.credential()
+        self._pipeline = self._chain(transport, verify, patience)
+        self._client = self._open()
 
-    def _open(self, account: Login, transport: t.Any, verify: bool, patience: float) -> t.Any:
-        from azure.core.pipeline import policies
+    def _chain(self, transport: t.Any, verify: bool, patience: float) -> t.Any:
+        from azure.core.pipeline import Pipeline, policies
         from azure.core.pipeline.transport import RequestsTransport
-        from azure.mgmt.core import ARMPipelineClient
         from azure.mgmt.core.policies import ARMAutoResourceProviderRegistrationPolicy, ARMChallengeAuthenticationPolicy
 
         self._transport = transport or RequestsTransport(
@@ -92,14 +96,33 @@ class Session:
             ARMAutoResourceProviderRegistrationPolicy(),
             policies.RedirectPolicy(),
             _retry_policy(patience),
-            ARMChallengeAuthenticationPolicy(account.credential(), *self._scopes),
-            policies.CustomHookPolicy(raw_response_hook=self._count),
+            ARMChallengeAuthenticationPolicy(self._credential, *self._scopes),
+            policies.CustomHookPolicy(raw_response_hook=self._answered),
         ]
-        return ARMPipelineClient(base_url=self._endpoint, policies=chain, transport=self._transport)
+        return Pipeline(self._transport, chain)
 
-    def _count(self, response: t.Any) -> None:
+    def _open(self) -> t.Any:
+        from azure.mgmt.core import ARMPipelineClient
+
+        return ARMPipelineClient(base_url=self._endpoint, policies=[], pipeline=self._pipeline)
+
+    def open(self, client: t.Callable[..., Client], subscription_id: str) -> Client:
+        """A typed management client (its class is ``client``) on this session's pipeline."""
+        return client(
+            self._credential,
+            subscription_id,
+            base_url=self._endpoint,
+            credential_scopes=list(self._scopes),
+            polling_interval=POLL_INTERVAL,
+            policies=[],
+            pipeline=self._pipeline,
+        )
+
+    def _answered(self, answer: t.Any) -> None:
         with self._lock:
             self._counted += 1
+        # Typed clients stream the answers to writes; the policies above read refusals only if they are loaded.
+        answer.http_response.read()
 
     @property
     def requests(self) -> int:
@@ -129,22 +152,17 @@ class Session:
 
     def get(self, path: str, version: str, doing: str = "", **query: str) -> Json:
         """One resource; raises AzureError (kind ``not_found`` if there is none)."""
-        return self._json(self._send("GET", path, version, doing=doing or f"read {_tail(path)}", query=query), doing)
+        return document(self._send("GET", path, version, doing=doing or f"read {tail(path)}", query=query), doing)
 
     def find(self, path: str, version: str, doing: str = "", **query: str) -> Json | None:
-        """One resource, or None if it does not exist. A missing resource group counts as that."""
-        try:
-            return self.get(path, version, doing, **query)
-        except AzureError as error:
-            if error.kind == NOT_FOUND:
-                return None
-            raise
+        """One resource, or None if it does not exist."""
+        return found_or_none(lambda: self.get(path, version, doing, **query))
 
     def listing(self, path: str, version: str, doing: str = "", **query: str) -> list[Json]:
         """All pages of a list; raises AzureError. ARM's ``nextLink`` is followed as it is."""
-        doing = doing or f"list {_tail(path)}"
+        doing = doing or f"list {tail(path)}"
         items: list[Json] = []
-        page = self._json(self._send("GET", path, version, doing=doing, query=query), doing)
+        page = document(self._send("GET", path, version, doing=doing, query=query), doing)
         items.extend(page.get("value") or ())
         seen: set[str] = set()
         while page.get("nextLink"):
@@ -153,17 +171,17 @@ class Session:
                 # A token must not follow a link out of ARM, and a repeated link would never end.
                 raise AzureError(f"unusable link to the next page: {link}", code="BadNextLink", doing=doing)
             seen.add(link)
-            page = self._json(self._send("GET", link, "", doing=doing), doing)
+            page = document(self._send("GET", link, "", doing=doing), doing)
             items.extend(page.get("value") or ())
         return items
 
     def post(self, path: str, version: str, body: Json | None = None, doing: str = "", **query: str) -> Json:
         """A synchronous action, or the start of a long one that nobody waits for."""
-        return self._json(self._send("POST", path, version, body, doing, query), doing)
+        return document(self._send("POST", path, version, body, doing, query), doing)
 
     def send(self, method: str, path: str, version: str, body: Json | None = None, doing: str = "") -> Json:
         """Send a write without waiting for what it starts; the answer's body."""
-        return self._json(self._send(method, path, version, body, doing), doing)
+        return document(self._send(method, path, version, body, doing), doing)
 
     def begin(
         self, method: str, path: str, version: str, body: Json | None = None, doing: str = "", **query: str
@@ -172,11 +190,11 @@ class Session:
         from azure.core.polling import LROPoller
         from azure.mgmt.core.polling.arm_polling import ARMPolling
 
-        doing = doing or f"{method.lower()} {_tail(path)}"
+        doing = doing or f"{method.lower()} {tail(path)}"
         accepted = self._send(method, path, version, body, doing, query)
-        with _Failures(doing):
+        with failures(doing):
             polling = ARMPolling(POLL_INTERVAL, _polling_ways(accepted))
-            poller = LROPoller(self._client, accepted, lambda done: self._json(done, doing), polling)
+            poller = LROPoller(self._client, accepted, lambda done: document(done, doing), polling)
         return Operation(poller, doing)
 
     def public(self, url: str, query: t.Mapping[str, str]) -> list[Json]:
@@ -192,11 +210,11 @@ class Session:
         seen: set[str] = set()
         request = HttpRequest("GET", url, params=dict(query))
         while True:
-            with _Failures(doing):
+            with failures(doing):
                 answer = client.send_request(request, _return_pipeline_response=True)
             if answer.http_response.status_code >= _ERROR_STATUS:
                 raise _refusal(answer.http_response, doing)
-            page = self._json(answer, doing)
+            page = document(answer, doing)
             items.extend(page.get("Items") or ())
             link = str(page.get("NextPageLink") or "")
             if not link or link in seen or not link.startswith(url):
@@ -218,7 +236,7 @@ class Session:
         params = {**({"api-version": version} if version else {}), **_query(query or {})}
         url = path if path.startswith("https://") else self._endpoint.rstrip("/") + _quoted(path)
         request = HttpRequest(method, url, params=params, **({} if body is None else {"json": body}))
-        with _Failures(doing):
+        with failures(doing):
             # The poller wants the pipeline's response, which send_request hides unless asked so.
             answer = self._client.send_request(request, _return_pipeline_response=True)
         response = answer.http_response
@@ -226,18 +244,25 @@ class Session:
             raise _refusal(response, doing)
         return answer
 
-    @staticmethod
-    def _json(answer: t.Any, doing: str) -> Json:
-        response = answer.http_response
-        text = response.text()
-        if not text.strip():
-            return {}
-        try:
-            found = response.json()
-        except ValueError:
-            request_id, status = response.headers.get("x-ms-request-id", ""), response.status_code
-            raise AzureError("the answer is not JSON", "BadResponse", request_id, status, doing=doing) from None
-        return found if isinstance(found, dict) else {"value": found}
+
+class Documents:
+    """Resources by id, of one api-version: the few verbs that building needs, over the session's own pipeline."""
+
+    def __init__(self, session: Session, version: str) -> None:
+        self._session = session
+        self._version = version
+
+    def find(self, resource_id: str) -> Json | None:
+        """One resource, or None if it does not exist."""
+        return self._session.find(resource_id, self._version)
+
+    def begin(self, method: str, resource_id: str, body: Json | None, doing: str) -> Operation:
+        """Start a write and poll it in the background; raises AzureError if it is refused at once."""
+        return self._session.begin(method, resource_id, self._version, body, doing)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, as the libraries below do."""
+        self._session.sleep(seconds)
 
 
 def connect(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str] | None = None) -> Session:
@@ -271,6 +296,30 @@ def finish(operations: t.Iterable[Operation], timeout: float | None = None) -> l
     return results
 
 
+def document(answer: t.Any, doing: str) -> Json:
+    """The JSON of a pipeline's answer, {} if it is empty; raises AzureError."""
+    response = answer.http_response
+    text = response.text()
+    if not text.strip():
+        return {}
+    try:
+        found = response.json()
+    except ValueError:
+        request_id, status = response.headers.get("x-ms-request-id", ""), response.status_code
+        raise AzureError("the answer is not JSON", "BadResponse", request_id, status, doing=doing) from None
+    return found if isinstance(found, dict) else {"value": found}
+
+
+def found_or_none(read: t.Callable[[], Json]) -> Json | None:
+    """What ``read`` returns, or None if it does not exist. A missing resource group counts as that."""
+    try:
+        return read()
+    except AzureError as error:
+        if error.kind == NOT_FOUND:
+            return None
+        raise
+
+
 def _polling_ways(accepted: t.Any) -> list[t.Any] | None:
     """How the end of an operation may be found out; None for all the ways that ARM has.
 
@@ -297,8 +346,8 @@ def _retry_policy(patience: float) -> t.Any:
     return PatientRetryPolicy(retry_total=4, retry_status=4, retry_backoff_max=20)
 
 
-class _Failures:
-    """Turns azure-core's and azure-identity's exceptions into AzureError."""
+class failures:
+    """Turns the exceptions of Azure's libraries into AzureError."""
 
     def __init__(self, doing: str) -> None:
         self._doing = doing
@@ -311,6 +360,11 @@ class _Failures:
             return
         from azure.core import exceptions
 
+        if isinstance(error, ValueError):
+            # A typed client that cannot read an answer, or that refuses a name before it is sent.
+            unread = isinstance(error, json.JSONDecodeError)
+            text, code = ("the answer is not JSON", "BadResponse") if unread else (str(error), "InvalidRequest")
+            raise AzureError(text, code=code, doing=self._doing) from error
         if not isinstance(error, exceptions.AzureError):
             return
         response = getattr(error, "response", None)
@@ -346,5 +400,6 @@ def _quoted(path: str) -> str:
     return quote(path, safe="/()-_.~$:@?&=")
 
 
-def _tail(path: str) -> str:
+def tail(path: str) -> str:
+    """The type and the name at the end of a resource id, for messages."""
     return "/".join(path.rstrip("/").split("/")[-2:])

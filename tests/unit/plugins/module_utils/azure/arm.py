@@ -6,6 +6,7 @@ scripted in front of that. Time does not pass: sleeps are noted.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import threading
@@ -73,7 +74,7 @@ class Arm(HttpTransport):
     def sleep(self, duration: float) -> None:
         self.slept.append(duration)
 
-    def send(self, request: t.Any, **unused: t.Any) -> t.Any:
+    def send(self, request: t.Any, stream: bool = False, **unused: t.Any) -> t.Any:
         parts = urlsplit(request.url)
         body = json.loads(request.content) if request.content else None
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
@@ -83,7 +84,10 @@ class Arm(HttpTransport):
             answer = self._scripted(sent) or self._usual(sent)
         if isinstance(answer, Exception):
             raise answer
-        return _response(request, answer, len(self.sent))
+        response = _response(request, answer, len(self.sent))
+        if not stream:
+            response.read()
+        return response
 
     def _scripted(self, sent: Sent) -> Answer | Exception | None:
         for method, pattern, answers in self._scripts:
@@ -101,6 +105,8 @@ class Arm(HttpTransport):
             gone = self.resources.pop(key, None)
             return self._operation(202, None) if gone else Answer(204)
         if sent.method == "POST":
+            if key.endswith("/generalize"):
+                return Answer(200)
             return self._operation(202, None)
         new = key not in self.resources
         if sent.method == "PATCH" and new:
@@ -175,17 +181,15 @@ def _response(request: t.Any, answer: Answer, number: int) -> t.Any:
     content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
     content = b"" if answer.body is None else content
     headers = {"content-type": "application/json", "x-ms-request-id": f"request-{number}", **answer.headers}
-    response = HttpResponseImpl(
+    return HttpResponseImpl(
         request=request,
-        internal_response=None,
+        internal_response=io.BytesIO(),
         status_code=answer.status,
         headers=_Headers(headers),
         reason="",
         content_type="application/json",
-        stream_download_generator=None,
+        stream_download_generator=lambda **unused: iter([content]),
     )
-    response._content = content
-    return response
 
 
 class _Headers(dict[str, str]):
