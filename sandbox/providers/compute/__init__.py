@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Microsoft.Compute: virtual machines, Uniform scale sets, images, disks, and what the regions offer.
+"""Microsoft.Compute: virtual machines, scale sets, images, galleries, disks, and what the regions offer.
 
 Offered to the other providers: ``instance_metadata`` (virtual network, private address -> what the metadata service
 tells),
@@ -18,6 +18,7 @@ from sandbox.arm.core import Core
 from . import price_list, sizes
 from .catalogue import Catalogue
 from .disks import DISK, SNAPSHOT, Disks
+from .galleries import Galleries
 from .images import Images
 from .limits import AVAILABILITY_SET, Limits
 from .machines import Machines, Recovery, metadata
@@ -39,6 +40,7 @@ def register(core: Core) -> None:
     ScaleSetInstances(core, limits).register()
     ScaleSetWorks(core, limits, machines).register()
     Images(core, machines).register()
+    Galleries(core, machines).register()
     Disks(core, DISK).register()
     Disks(core, SNAPSHOT).register()
     Placement(core, GROUP).register()

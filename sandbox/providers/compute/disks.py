@@ -17,6 +17,7 @@ from sandbox.arm.store import Resource
 
 from .shapes import Json, merge, required, tidy
 from .sizes import normal_location
+from .sources import lookup
 
 DISK = "Microsoft.Compute/disks"
 SNAPSHOT = "Microsoft.Compute/snapshots"
@@ -60,10 +61,11 @@ def finished(body: Json, *, now: float, source: Resource | None = None, snapshot
     if source is not None:
         creation.setdefault("sourceUniqueId", source.properties.get("uniqueId", ""))
         gib = gib or source.properties.get("diskSizeGB")
-    gib = int(gib or 30)
+    upload = creation.get("uploadSizeBytes")
+    gib = int(gib or (-(-upload // 1024**3) if upload else 30))
     sku = sku_of(body.get("sku", {}).get("name", "Standard_LRS"))
     properties: Json = {
-        **{key: value for key, value in given.items() if key != "tier"},
+        **{key: value for key, value in given.items() if key not in ("tier", "isArmResource", "faultDomain")},
         "creationData": creation,
         "diskSizeGB": gib,
         **({} if snapshot else performance(sku["name"], gib)),
@@ -73,13 +75,17 @@ def finished(body: Json, *, now: float, source: Resource | None = None, snapshot
         "publicNetworkAccess": given.get("publicNetworkAccess", "Enabled"),
         "timeCreated": given.get("timeCreated") or stamp(now),
         "provisioningState": "Succeeded",
-        "diskState": given.get("diskState", "Unattached"),
+        "diskState": given.get("diskState") or _first_state(creation),
         "diskSizeBytes": gib * 1024**3,
         "uniqueId": given.get("uniqueId") or new_guid(),
     }
     if given.get("burstingEnabled"):
         properties.setdefault("burstingEnabledTime", stamp(now))
     return {**body, "sku": sku, "properties": properties}
+
+
+def _first_state(creation: Json) -> str:
+    return "ReadyToUpload" if str(creation.get("createOption", "")).startswith("Upload") else "Unattached"
 
 
 def attached_disk(
@@ -143,11 +149,14 @@ class Disks:
         body = tidy(request.body)
         required(body, "location")
         option = required(body, "properties.creationData.createOption")
-        if option in ("Copy", "Restore", "CopyStart") and not self._core.store.get(
-            body["properties"]["creationData"].get("sourceResourceId", "")
-        ):
-            message = f"The source resource of '{request.id.name}' was not found."
-            raise ArmError(404, "NotFound", message, target="creationData.sourceResourceId")
+        creation = body["properties"]["creationData"]
+        source = creation.get("sourceResourceId") or creation.get("sourceUri", "")
+        if option in ("Copy", "Restore", "CopyStart"):
+            found = lookup(self._core, source)
+            if found is None:
+                message = f"The source resource '{source}' of '{request.id.name}' was not found."
+                raise ArmError(404, "NotFound", message, target="creationData.sourceResourceId")
+            creation["sourceUniqueId"] = found.properties.get("uniqueId", "")
         with self._core.store.transaction():
             known = self._core.store.get(request.id)
             return self._accept(request, known, body)
@@ -171,8 +180,11 @@ class Disks:
             "tags": body.get("tags") or {},
             "sku": {"name": (body.get("sku") or {}).get("name", "Standard_LRS")},
             **({"zones": body["zones"]} if body.get("zones") else {}),
-            "properties": {**body["properties"], "provisioningState": "Updating"},
+            "properties": {**body["properties"], "provisioningState": "Updating", "isArmResource": True},
         }
+        if request.method == "PATCH":
+            shown["sku"] = sku_of(shown["sku"]["name"])
+            shown["properties"]["faultDomain"] = 0
         for key in ("diskIOPSReadWrite", "diskMBpsReadWrite"):
             shown["properties"].pop(key, None)
         resource = known or Resource(str(rid), {})
@@ -191,8 +203,11 @@ class Disks:
 
     def _finish(self, run: Run) -> Any:
         def change(resource: Resource) -> None:
-            source_id = (resource.properties.get("creationData") or {}).get("sourceResourceId", "")
-            source = self._core.store.get(source_id) if source_id else None
+            creation = resource.properties.get("creationData") or {}
+            if self._kind == SNAPSHOT and "sourceUri" in creation and "sourceResourceId" not in creation:
+                creation["sourceResourceId"] = creation.pop("sourceUri")
+            source_id = creation.get("sourceResourceId", "")
+            source = lookup(self._core, source_id) if source_id else None
             resource.body = finished(resource.body, now=time.time(), source=source, snapshot=self._kind == SNAPSHOT)
 
         changed = self._core.store.update(run.resource_id, change)

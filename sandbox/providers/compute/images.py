@@ -16,7 +16,7 @@ from sandbox.arm.store import Resource
 from .machines import Machines
 from .shapes import Json, required, tidy
 from .sizes import normal_location
-from .sources import IMAGE
+from .sources import IMAGE, driver_image_users, lookup
 
 
 class Images:
@@ -181,7 +181,7 @@ class Images:
         if disk.get("diskSizeGB"):
             return
         source = (disk.get("managedDisk") or disk.get("snapshot") or {}).get("id", "")
-        known = self._core.store.get(source) if source else None
+        known = lookup(self._core, source) if source else None
         disk["diskSizeGB"] = known.properties.get("diskSizeGB", 30) if known else 30
 
     def work_delete(self, run: Run) -> None:
@@ -191,9 +191,9 @@ class Images:
 
     def remove(self, image: Resource) -> None:
         """The image and what the driver keeps of it; machines made from it run on."""
-        if image.internal.get("captured"):
-            self._machines.delete_image(image.id)
         self._core.store.delete(image.id)
+        if image.internal.get("captured") and not driver_image_users(self._core, image.id):
+            self._machines.delete_image(image.id)
 
 
 def _disk_defaults(disk: Json) -> Json:

@@ -21,7 +21,11 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What an image decides about a machine. ``exact_version`` is empty and ``image_id`` set for captured images."""
+    """What an image decides about a machine.
+
+    ``exact_version`` is empty for captured images; ``image_id`` is what the driver knows a captured disk by, empty for
+    its base image. A ``specialized`` image has its users already: machines made of it have no ``osProfile``.
+    """
 
     os: str
     generation: str
@@ -31,6 +35,7 @@ class ImageFacts:
     os_name: str = ""
     os_version: str = ""
     architecture: str = "x64"
+    specialized: bool = False
 
 
 def refuse_while_deleting(body: Json) -> None:

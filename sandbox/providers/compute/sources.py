@@ -7,12 +7,34 @@ from __future__ import annotations
 from sandbox.arm import ids
 from sandbox.arm.core import Core
 from sandbox.arm.errors import ArmError
+from sandbox.arm.store import Resource
 
 from . import platform_images
 from .shapes import ImageFacts, Json
 from .sizes import Size, normal_location
 
 IMAGE = "Microsoft.Compute/images"
+GALLERY = "Microsoft.Compute/galleries"
+DEFINITION = f"{GALLERY}/images"
+VERSION = f"{DEFINITION}/versions"
+
+
+def lookup(core: Core, reference: str) -> Resource | None:
+    """The resource that a reference means; None for an unknown one and for what is no id."""
+    try:
+        return core.store.get(ids.parse(reference))
+    except ValueError:
+        return None
+
+
+def driver_image_users(core: Core, image_id: str) -> list[str]:
+    """Ids of what still needs the disk that the machine driver keeps as ``image_id``: its image, and versions of it."""
+    image = core.store.get(image_id)
+    users = [image_id] if image is not None else []
+    for version in core.store.list(VERSION):
+        if ids.key(version.internal.get("image_id", "")) == ids.key(image_id) and version.id not in users:
+            users.append(version.id)
+    return users
 
 
 def image_facts(core: Core, storage: Json, location: str) -> ImageFacts | None:
@@ -27,7 +49,7 @@ def image_facts(core: Core, storage: Json, location: str) -> ImageFacts | None:
         message = "Required parameter 'imageReference' is missing (null)."
         raise ArmError(400, "InvalidParameter", message, target="imageReference")
     if reference.get("id"):
-        return _captured(core, reference["id"], location)
+        return _referenced(core, reference["id"], location)
     image, version = platform_images.resolve(reference)
     return ImageFacts(
         os=image.os,
@@ -40,12 +62,57 @@ def image_facts(core: Core, storage: Json, location: str) -> ImageFacts | None:
     )
 
 
-def _captured(core: Core, image_id: str, location: str) -> ImageFacts:
+def _referenced(core: Core, image_id: str, location: str) -> ImageFacts:
     try:
         rid = ids.parse(image_id)
     except ValueError as error:
         message = f"Id {image_id} is not a valid resource reference."
         raise ArmError(400, "InvalidParameter", message, target="imageReference.id") from error
+    if rid.types[0].lower() == "galleries":
+        return _published(core, rid, location)
+    return _captured(core, rid, image_id, location)
+
+
+def _published(core: Core, rid: ids.ResourceId, location: str) -> ImageFacts:
+    """A version in a gallery: the one that is named, or the latest that is not excluded."""
+    named = rid.name if len(rid.types) == 3 else "latest"
+    definition = core.store.get(rid if len(rid.types) == 2 else rid.parent or rid)
+    versions = core.store.list(VERSION, parent=definition.id) if definition is not None else []
+    ready = [version for version in versions if version.properties.get("provisioningState") == "Succeeded"]
+    if named.lower() == "latest":
+        ready = [entry for entry in ready if not entry.properties["publishingProfile"]["excludeFromLatest"]]
+        ready.sort(key=lambda entry: [int(part) for part in entry.rid.name.split(".")])
+    else:
+        ready = [version for version in ready if version.rid.name == named]
+    ready = [version for version in ready if location in _places(version)]
+    if definition is None or not ready:
+        message = (
+            f"The gallery image {rid} is not available in {location} region. Please contact image owner to "
+            "replicate to this region, or change your requested region."
+        )
+        raise ArmError(404, "GalleryImageNotFound", message, target="imageReference")
+    chosen = ready[-1]
+    disk = chosen.properties["storageProfile"].get("osDiskImage") or {}
+    kept = core.store.get(chosen.internal.get("image_id", "")) if chosen.internal.get("image_id") else None
+    facts = kept.internal if kept is not None else {}
+    return ImageFacts(
+        os=definition.properties["osType"],
+        generation=definition.properties["hyperVGeneration"],
+        gib=int(disk.get("sizeInGB", 30)),
+        exact_version=chosen.rid.name,
+        image_id=chosen.internal.get("image_id", ""),
+        os_name=facts.get("os_name", "debian"),
+        os_version=facts.get("os_version", "13.1"),
+        architecture=definition.properties.get("architecture", "x64"),
+        specialized=definition.properties["osState"] == "Specialized",
+    )
+
+
+def _places(version: Resource) -> list[str]:
+    return [normal_location(target["name"]) for target in version.properties["publishingProfile"]["targetRegions"]]
+
+
+def _captured(core: Core, rid: ids.ResourceId, image_id: str, location: str) -> ImageFacts:
     image = core.store.get(rid)
     if image is None or normal_location(image.body["location"]) != location:
         message = f"The Image '{image_id}' cannot be found in '{location}' region."

@@ -158,7 +158,7 @@ class VirtualMachines:
         profile = {"computerName": name, **(properties.get("osProfile") or {}), **secrets}
         if properties.get("osProfile"):
             check_os_profile(profile, image.os if image else "Linux")
-        elif image is not None:
+        elif image is not None and not image.specialized:
             raise invalid_parameter("osProfile", "Required parameter 'osProfile' is missing (null).")
         decode(secrets.get("customData", ""))
 

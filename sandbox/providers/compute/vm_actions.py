@@ -202,7 +202,7 @@ class VmActions:
         self._core.store.update(vm.id, change)
 
     def work_power(self, run: Run) -> None:
-        _unused, _unused, after, method, _unused = _POWER[run.args["action"]]
+        after, method = _POWER[run.args["action"]][2:4]
         vm = self._core.store.get(run.resource_id)
         if vm is None:
             return
