@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,11 @@ def main() -> int:
     return 0
 
 
-def run(session: Session, *, keep: bool = False) -> Outcome:
-    """The whole demo; returns what was seen. Raises DemoError when a step fails."""
+def run(session: Session, *, keep: bool = False, commands: Sequence[str] = ()) -> Outcome:
+    """The whole demo; returns what was seen. ``commands`` are handed in on the login node beside the demo's own.
+
+    Raises DemoError when a step fails.
+    """
     prepare(session)
     try:
         with session.stage("Local Azure"):
@@ -61,10 +65,10 @@ def run(session: Session, *, keep: bool = False) -> Outcome:
             session.remember_hosts()
         with session.stage("Jobs"):
             begun = time.time()
-            submit(session)
+            submit(session, commands)
         with session.stage("Passes, until the queue is done and the nodes are gone"):
             snapshots = follow(session)
-        mpi_output = session.ssh(LOGIN, f"cat {HOME}/mpi_test-*.out")
+        mpi_output = session.ssh(LOGIN, f"cd {HOME} && cat mpi_test-*.out || tail -n 20 mpi_test-*.log")
         expand = hostlists(session, snapshots)
         left: list[str] = []
         if not keep:
@@ -98,7 +102,7 @@ def destroy(session: Session) -> None:
     session.play("destroy", "-e", f"hpc_destroy_confirm={CLUSTER}")
 
 
-def submit(session: Session) -> None:
+def submit(session: Session, commands: Sequence[str] = ()) -> None:
     """Hand in the jobs as a user on the login node does."""
     for path in sorted((ROOT / "demo/jobs").iterdir()):
         session.ssh(LOGIN, f"cat > {HOME}/{path.name}", stdin=path.read_text())
@@ -107,6 +111,7 @@ def submit(session: Session) -> None:
         "sbatch mpi.sbatch",
         "sbatch array.sbatch",
         "sbatch --job-name=toobig --partition=hpc --nodes=8 --time=5 --wrap=hostname",
+        *commands,
     ):
         session.say(f"$ {command}")
         for line in session.ssh(LOGIN, f"cd {HOME} && {command}").splitlines():

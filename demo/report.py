@@ -88,6 +88,7 @@ def _folded(jobs: Sequence[JobLine]) -> list[JobLine]:
             JobLine(
                 id=f"{identity}_[{len(tasks)} tasks]",
                 name=first.name,
+                comment=first.comment,
                 partition=first.partition,
                 state=states,
                 nodes=f"{len({task.nodes for task in tasks})} nodes",

@@ -37,6 +37,8 @@ class Session:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.environment = {
             **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin",
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".dev/collections"),
             "AZURE_SANDBOX_STATE": str(self.folder / "sandbox"),
             "HPC_SSH_KEY": str(self.key),
             "HPC_DECISION_LOG": str(self.decision_log),

@@ -42,6 +42,7 @@ class JobLine:
 
     id: str
     name: str
+    comment: str
     partition: str
     state: str
     nodes: str
@@ -86,6 +87,7 @@ def _job(record: Mapping[str, Any]) -> JobLine:
     return JobLine(
         id=identity,
         name=record["name"],
+        comment=record.get("comment", ""),
         partition=record["partition"],
         state=states[0],
         nodes=record.get("nodes", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,27 @@ from demo.session import Session
 pytestmark = pytest.mark.booted
 
 
+PROOF = "/tmp/azure_hpc-evaluated"
+HOSTILE = (
+    f"{{{{ lookup('pipe', 'touch {PROOF}') }}}}",
+    f"$(touch {PROOF})",
+    f"`touch {PROOF}`; touch {PROOF} #",
+    "two\nlines",
+    """quotes ' and " and \\ """,
+    "Grüße, 世界 🚀",
+)
+
+
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     folder: Path = tmp_path_factory.mktemp("demo")
-    return run(Session(folder))
+    Path(PROOF).unlink(missing_ok=True)
+    hostile = [
+        f"sbatch --partition=htc --time=2 --job-name={shlex.quote(text)} --comment={shlex.quote(text)} --wrap=true"
+        for text in HOSTILE
+    ]
+    look = f"sbatch --partition=htc --time=2 --job-name=proof --output=/dev/null --wrap='! test -e {PROOF}'"
+    return run(Session(folder), commands=[*hostile, f"test ! -e {PROOF}", look])
 
 
 def by_name(outcome: Outcome, name: str) -> list:
@@ -43,6 +61,18 @@ def test_the_owner_of_the_impossible_job_is_told_why(outcome: Outcome) -> None:
     assert job.started is None
     assert job.reason not in {"", "None", "Priority", "Resources"}
     assert "8 nodes" in job.note
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_job_name_and_comment_pass_unharmed(outcome: Outcome, text: str) -> None:
+    (job,) = by_name(outcome, text)
+    assert (job.state, job.comment) == ("COMPLETED", text)
+
+
+def test_no_text_of_a_user_was_evaluated(outcome: Outcome) -> None:
+    (job,) = by_name(outcome, "proof")
+    assert job.state == "COMPLETED"
+    assert not Path(PROOF).exists()
 
 
 def test_every_node_lived_its_whole_life_in_order(outcome: Outcome) -> None:

@@ -21,7 +21,8 @@ def node(*state: str, instance: str = "", up: int = 0) -> dict[str, Any]:
 
 def job(state: str, *, start: int = 0, end: int = 0, nodes: str = "hpc-1", **more: Any) -> dict[str, Any]:
     return {
-        "job_id": 7, "name": "mpi", "partition": "hpc", "job_state": [state], "nodes": nodes,
+        "job_id": 7,
+        "name": "mpi", "partition": "hpc", "job_state": [state], "nodes": nodes,
         "cpus": {"set": True, "infinite": False, "number": 16},
         "submit_time": {"set": True, "infinite": False, "number": 100},
         "start_time": {"set": bool(start), "infinite": False, "number": start},

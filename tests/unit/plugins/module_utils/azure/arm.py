@@ -188,7 +188,7 @@ def _response(request: t.Any, answer: Answer, number: int) -> t.Any:
         headers=_Headers(headers),
         reason="",
         content_type="application/json",
-        stream_download_generator=lambda **unused: iter([content]),
+        stream_download_generator=lambda *_unused, **_more: iter([content]),
     )
 
 
