@@ -16,7 +16,7 @@ mount_root() {
 # On a hybrid host the machine shall see a pure cgroup2 tree, as it does on any present system.
 make_cgroup2_pure() {
     [ "$(stat -f -c %T /sys/fs/cgroup)" != cgroup2fs ] || return 0
-    for point in $(awk '$5 ~ "^/sys/fs/cgroup/" { print $5 }' /proc/self/mountinfo | sort -r); do umount "$point"; done
+    awk '$5 ~ "^/sys/fs/cgroup/" { print $5 }' /proc/self/mountinfo | sort -r | while read -r point; do umount "$point"; done
     umount /sys/fs/cgroup
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
 }
