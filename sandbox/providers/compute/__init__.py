@@ -18,11 +18,13 @@ from sandbox.arm.core import Core
 from . import price_list, sizes
 from .catalogue import Catalogue
 from .disks import DISK, SNAPSHOT, Disks
+from .extensions import Extensions
 from .galleries import Galleries
 from .images import Images
 from .limits import AVAILABILITY_SET, Limits
 from .machines import Machines, Recovery, metadata
 from .placement import GROUP, Placement
+from .rolling_upgrades import RollingUpgrades
 from .scale_set_instances import ScaleSetInstances
 from .scale_set_works import ScaleSetWorks
 from .scale_sets import ScaleSets
@@ -36,9 +38,12 @@ def register(core: Core) -> None:
     Catalogue(core, limits).register()
     VirtualMachines(core, limits, machines).register()
     VmActions(core, limits, machines).register()
+    Extensions(core).register()
     ScaleSets(core, limits, machines).register()
     ScaleSetInstances(core, limits).register()
-    ScaleSetWorks(core, limits, machines).register()
+    works = ScaleSetWorks(core, limits, machines)
+    works.register()
+    RollingUpgrades(core, works).register()
     Images(core, machines).register()
     Galleries(core, machines).register()
     Disks(core, DISK).register()

@@ -43,7 +43,9 @@ class Catalogue:
         found = _LOCATION.search(wanted)
         if wanted and not found:
             raise ArmError(400, "BadRequest", f"The filter '{wanted}' is not supported: use location eq 'name'.")
-        return Answer(200, {"value": sizes.skus(found.group(1) if found else "")})
+        # Versions before 2021-07-01 write this one name with a capital.
+        zone_key = "name" if request.api_version >= "2021-07-01" else "Name"
+        return Answer(200, {"value": sizes.skus(found.group(1) if found else "", zone_key=zone_key)})
 
     def _place(self, request: Request) -> str:
         place = sizes.normal_location(request.params["location"])

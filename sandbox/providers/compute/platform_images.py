@@ -168,7 +168,8 @@ def version(subscription: str, location: str, publisher: str, offer: str, sku: s
         {"name": "DiskControllerTypes", "value": "SCSI, NVMe" if image.nvme else "SCSI"},
         {"name": "IsHibernateSupported", "value": "True" if image.nvme else "False"},
     ]
-    disk = {"sizeInGb": image.gib} if managed else {"sizeInBytes": image.gib * 1024**3 + image.extra_bytes}
+    size = image.gib * 1024**3 + image.extra_bytes
+    disk = {"sizeInGb": image.gib} if managed else {"sizeInGb": -(-size // 1024**3), "sizeInBytes": size}
     properties: dict[str, Any] = {
         "hyperVGeneration": image.generation,
         "architecture": image.architecture,

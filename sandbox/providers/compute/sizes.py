@@ -222,10 +222,10 @@ def restrictions(size: Size, location: str) -> list[dict[str, Any]]:
     return [by_location, by_zone] if regions()[location].zones else [by_location]
 
 
-def sku_entry(size: Size, location: str) -> dict[str, Any]:
+def sku_entry(size: Size, location: str, *, zone_key: str = "name") -> dict[str, Any]:
     """One element of ``Microsoft.Compute/skus``: one size in one region."""
     zones = list(size.regions[location])
-    details = [{"name": zones, "capabilities": [{"name": "UltraSSDAvailable", "value": "True"}]}]
+    details = [{zone_key: zones, "capabilities": [{"name": "UltraSSDAvailable", "value": "True"}]}]
     return {
         "resourceType": "virtualMachines",
         "name": size.name,
@@ -291,15 +291,15 @@ def _other_skus(location: str) -> Iterator[dict[str, Any]]:
         yield entry("snapshots", name, [], tier=tier)
 
 
-def skus(location: str = "") -> list[dict[str, Any]]:
-    """The resource SKU list of one region, or of all of them."""
+def skus(location: str = "", *, zone_key: str = "name") -> list[dict[str, Any]]:
+    """The resource SKU list of one region, or of all of them. ``zone_key`` is what zone details call their zones."""
     place = normal_location(location)
     places = [place] if place else list(regions())
     answer: list[dict[str, Any]] = []
     for name in places:
         if name in regions():
             answer.extend(_other_skus(name))
-            answer.extend(sku_entry(size, name) for size in in_region(name))
+            answer.extend(sku_entry(size, name, zone_key=zone_key) for size in in_region(name))
     return answer
 
 

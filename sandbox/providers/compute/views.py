@@ -84,9 +84,24 @@ def machine(body: Json, internal: Json, *, created: float, changed: float) -> Js
     names = [disk.get("name") for disk in [storage.get("osDisk", {}), *storage.get("dataDisks", [])]]
     done = status("ProvisioningState/succeeded", "Provisioning succeeded", at=created)
     view["disks"] = [{"name": name, "statuses": [done]} for name in names if name]
+    boot = (properties.get("diagnosticsProfile") or {}).get("bootDiagnostics") or {}
+    if boot.get("enabled"):
+        view["bootDiagnostics"] = _boot_diagnostics(body, boot.get("storageUri", ""))
     view["hyperVGeneration"] = internal.get("generation", "V1")
     view["statuses"] = machine_statuses(body, internal, changed)
     return view
+
+
+def _boot_diagnostics(body: Json, storage: str) -> Json:
+    """Where screenshots and the serial console are kept; storage that Azure manages is not told."""
+    if not storage:
+        return {}
+    vm_id = body["properties"].get("vmId", "")
+    kept = f"{storage.rstrip('/')}/bootdiagnostics-{body['name'].lower()[:9]}-{vm_id}/{body['name']}.{vm_id}"
+    return {
+        "consoleScreenshotBlobUri": f"{kept}.screenshot.bmp",
+        "serialConsoleLogBlobUri": f"{kept}.serialconsole.log",
+    }
 
 
 def _agent(ready: bool, at: float) -> Json:

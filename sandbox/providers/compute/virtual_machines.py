@@ -15,7 +15,7 @@ from sandbox.arm.operations import COMPUTE
 from sandbox.arm.paging import paged
 from sandbox.arm.store import Resource
 
-from . import identities, views, vm_shape
+from . import extensions, identities, views, vm_shape
 from .disks import attached_disk
 from .limits import VM, Limits, require_size
 from .machines import Machines, decode
@@ -63,11 +63,13 @@ class VirtualMachines:
         body = self._render(vm, request.query.get("$expand", ""))
         return Answer(200, body, {"ETag": body["etag"]})
 
-    def _render(self, vm: Resource, expand: str) -> Json:
-        body = vm_shape.shown(vm.body, vm.internal)
+    def _render(self, vm: Resource, expand: str, *, brief: bool = False) -> Json:
+        own = extensions.of_machine(self._core, vm.id)
+        body = extensions.on_body(vm_shape.shown(vm.body, vm.internal), own, brief=brief)
         wanted = {word.strip().lower() for word in expand.split(",")}
         if "instanceview" in wanted:
-            body = {**body, "properties": {**body["properties"], "instanceView": self._view(vm)}}
+            view = extensions.on_view(self._view(vm), own)
+            body = {**body, "properties": {**body["properties"], "instanceView": view}}
         if "userdata" in wanted and vm.internal.get("user_data"):
             body = {**body, "properties": {**body["properties"], "userData": vm.internal["user_data"]}}
         return body
@@ -77,7 +79,8 @@ class VirtualMachines:
         return views.machine(vm.body, vm.internal, created=vm.created, changed=vm.internal.get("since", vm.changed))
 
     def instance_view(self, request: Request) -> Answer:
-        return Answer(200, self._view(self._core.require(request.id)))
+        vm = self._core.require(request.id)
+        return Answer(200, extensions.on_view(self._view(vm), extensions.of_machine(self._core, vm.id)))
 
     def resize_options(self, request: Request) -> Answer:
         from . import sizes
@@ -103,7 +106,7 @@ class VirtualMachines:
             )
             if place:
                 found = [vm for vm in found if vm.body["location"] == place][offset : offset + limit]
-            return [self._render(vm, expand) for vm in found]
+            return [self._render(vm, expand, brief=True) for vm in found]
 
         return paged(request, fetch, PAGE)
 
@@ -271,7 +274,7 @@ class VirtualMachines:
         if "userData" in asked["properties"]:
             known.internal["user_data"] = asked["properties"].pop("userData") or ""
         size, old = self._new_size(request, known, asked)
-        body = vm_shape.updated(rid, known.body, asked, size)
+        body, disks = vm_shape.updated(rid, known.body, asked, size), vm_shape.disk_names(known.body)
         if replace:
             body["tags"] = asked.get("tags") or {}
         shown_identity = identities.merged(
@@ -286,9 +289,10 @@ class VirtualMachines:
             self._attach_data_disk(known, entry)
         known.internal["machine"]["size"] = size.name
         shown = {**known.body, "properties": {**known.properties, "provisioningState": "Updating"}}
-        shown = vm_shape.accepted(vm_shape.shown(shown, known.internal), asked)
+        shown = vm_shape.accepted(vm_shape.shown(shown, known.internal), asked, disks)
+        shown = extensions.on_body(shown, extensions.of_machine(self._core, known.id))
         retried = known.properties["provisioningState"] == "Failed" and not known.internal.get("power")
-        if same and not retried:
+        if same and replace and not retried:
             self._core.store.put(known)
             return Answer(200, shown, {"ETag": known.body["etag"]})
         known.properties["provisioningState"] = "Updating"

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from typing import Any
 
 from sandbox.arm.core import new_guid
@@ -95,15 +96,23 @@ def name_data_disks(rid: ResourceId, disks: list[Json]) -> None:
         managed.setdefault("id", f"{rid.group_id}/providers/Microsoft.Compute/disks/{disk['name']}")
 
 
-def accepted(body: Json, asked: Json) -> Json:
-    """What the answer to a PUT shows: disks that are only just asked for have no id, and only names that were given."""
+def disk_names(body: Json) -> set[str]:
+    """The disks that a machine has."""
+    storage = body["properties"]["storageProfile"]
+    return {disk.get("name", "") for disk in [storage["osDisk"], *storage["dataDisks"]]}
+
+
+def accepted(body: Json, asked: Json, known: Collection[str] = ()) -> Json:
+    """What the answer to a write shows: disks that are only just asked for (not in ``known``) have no id, and only
+    names that were given.
+    """
     shown = copy.deepcopy(body)
     storage, wanted = shown["properties"]["storageProfile"], asked.get("properties", {}).get("storageProfile", {})
     by_lun = {disk.get("lun", 0): disk for disk in wanted.get("dataDisks", [])}
     pairs = [(storage["osDisk"], wanted.get("osDisk") or {})]
     pairs += [(disk, by_lun.get(disk["lun"], disk)) for disk in storage["dataDisks"]]
     for disk, request in pairs:
-        if disk.get("createOption") == "Attach" or "managedDisk" not in disk:
+        if disk.get("name") in known or disk.get("createOption") == "Attach" or "managedDisk" not in disk:
             continue
         if "id" not in (request.get("managedDisk") or {}):
             disk["managedDisk"].pop("id", None)

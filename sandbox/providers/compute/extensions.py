@@ -1,0 +1,167 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Extensions of virtual machines, and commands that are run in them.
+
+An extension is kept, shown and reported by the machine's agent; nothing of it runs in the machine. Commands
+(``runCommand``) succeed with empty output where a machine is only recorded, and are refused where it is booted.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from sandbox.arm.core import Core
+from sandbox.arm.errors import ArmError
+from sandbox.arm.messages import Answer, Request
+from sandbox.arm.operations import COMPUTE, Run, Style
+from sandbox.arm.store import Resource
+
+from . import views
+from .limits import VM
+from .shapes import Json, merge, refuse_while_deleting, required, tidy
+from .sizes import normal_location
+
+EXTENSION = f"{VM}/extensions"
+COMMANDS = Style("commands", "Microsoft.Compute", output=True, headers={"azure-asyncnotification": "Enabled"})
+_HIDDEN = ("protectedSettings", "protectedSettingsFromKeyVault")
+
+
+class Extensions:
+    """Handlers of extensions and of ``runCommand``."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def register(self) -> None:
+        core = self._core
+        core.operations.add_style(COMMANDS)
+        core.router.resource(
+            EXTENSION,
+            get=core.get_handler,
+            put=partial(self.write, True),
+            patch=partial(self.write, False),
+            delete=self.delete,
+            list=core.list_handler,
+        )
+        core.router.action(VM, "runCommand", self.run_command)
+        core.operations.register("compute.extension.put", self.work_put)
+        core.operations.register("compute.extension.delete", self.work_delete)
+        core.operations.register("compute.command", self.work_command)
+
+    def write(self, replace: bool, request: Request) -> Answer:
+        given = tidy(request.body)
+        with self._core.store.transaction():
+            self._core.require_parent(request.id)
+            known = self._core.store.get(request.id) if replace else self._core.require(request.id)
+            machine = self._machine(request, "Cannot modify extensions in the VM when the VM is not running.")
+            asked = {key: value for key, value in (given.get("properties") or {}).items() if key not in _HIDDEN}
+            if known is not None:
+                asked = merge({k: v for k, v in known.properties.items() if k != "provisioningState"}, asked)
+            resource = known or Resource(str(request.id), {})
+            tags = given.get("tags", resource.body.get("tags"))
+            resource.body = extension_body(
+                str(request.id), machine.body["location"], asked, "Updating" if known else "Creating", tags
+            )
+            self._core.store.put(resource)
+            return self._core.operations.begin(
+                request, "compute.extension.put", resource.id, style=COMPUTE, status=200 if known else 201,
+                body=resource.body, headers="aao", location=resource.body["location"], latency=25,
+            )  # fmt: skip
+
+    def _machine(self, request: Request, refusal: str) -> Resource:
+        """The virtual machine, which must run."""
+        machine = self._core.require(str(request.id if len(request.id.types) == 1 else request.id.parent))
+        refuse_while_deleting(machine.body)
+        if machine.internal.get("power") in ("stopped", "stopping", "deallocated", "deallocating"):
+            raise ArmError(409, "OperationNotAllowed", refusal)
+        return machine
+
+    def delete(self, request: Request) -> Answer:
+        with self._core.store.transaction():
+            known = self._core.store.get(request.id)
+            if known is None:
+                self._core.require_group(request.subscription, request.group)
+                return Answer(204)
+            known.properties["provisioningState"] = "Deleting"
+            self._core.store.put(known)
+            location = known.body["location"]
+            return self._core.operations.begin(
+                request, "compute.extension.delete", known.id, style=COMPUTE, location=location, latency=15
+            )
+
+    def work_put(self, run: Run) -> None:
+        def change(extension: Resource) -> None:
+            extension.properties["provisioningState"] = "Succeeded"
+
+        self._core.store.update(run.resource_id, change)
+
+    def work_delete(self, run: Run) -> None:
+        self._core.store.delete(run.resource_id)
+
+    def run_command(self, request: Request) -> Answer:
+        given = tidy(request.body or {})
+        with self._core.store.transaction():
+            command = str(required(given, "commandId"))
+            machine = self._machine(request, "Cannot modify extensions in the VM when the VM is not running.")
+            if command.lower() not in ("runshellscript", "runpowershellscript"):
+                message = f"The command with id '{command}' was not found."
+                raise ArmError(404, "NotFound", message, target="commandId")
+            if self._core.settings.driver != "record":
+                message = "Commands cannot be run in the machines of this sandbox: use ssh."
+                raise ArmError(409, "OperationNotAllowed", message)
+            return self._core.operations.begin(
+                request, "compute.command", machine.id, style=COMMANDS, location=machine.body["location"], latency=10,
+                args={"windows": command.lower() == "runpowershellscript"},
+            )  # fmt: skip
+
+    def work_command(self, run: Run) -> Json:
+        """What the agent reports of a script that printed nothing: Windows and Linux tell it differently."""
+        shown = "Provisioning succeeded"
+        if run.args["windows"]:
+            parts = [f"ComponentStatus/{stream}/succeeded" for stream in ("StdOut", "StdErr")]
+            return {"value": [{**views.status(code, shown), "message": ""} for code in parts]}
+        message = "Enable succeeded: \n[stdout]\n\n[stderr]\n"
+        return {"value": [views.status("ProvisioningState/succeeded", shown, message=message)]}
+
+
+def extension_body(extension_id: str, location: str, asked: Json, state: str, tags: Any = None) -> Json:
+    """An extension as ARM shows it; what it must not tell has been taken out of ``asked``."""
+    return {
+        "name": extension_id.rsplit("/", 1)[1],
+        "id": extension_id,
+        "type": EXTENSION,
+        "location": normal_location(location),
+        **({"tags": tags} if tags else {}),
+        "properties": {"autoUpgradeMinorVersion": False, **asked, "provisioningState": state},
+    }
+
+
+def of_machine(core: Core, vm_id: str) -> list[Json]:
+    """The extensions of a machine, as its ``resources`` show them."""
+    return [extension.body for extension in core.store.list(EXTENSION, parent=vm_id)]
+
+
+def on_body(body: Json, extensions: list[Json], *, brief: bool = False) -> Json:
+    """A machine's body with its extensions; a list of machines tells no more than their ids."""
+    if not extensions:
+        return body
+    return {**body, "resources": [{"id": entry["id"]} for entry in extensions] if brief else extensions}
+
+
+def on_view(view: Json, extensions: list[Json]) -> Json:
+    """A machine's instance view with what its agent says about extensions."""
+    if not extensions or "vmAgent" not in view:
+        return view
+    reported, handlers = [], []
+    for extension in extensions:
+        properties = extension["properties"]
+        kind = f"{properties.get('publisher')}.{properties.get('type')}"
+        known = {"type": kind, "typeHandlerVersion": f"{properties.get('typeHandlerVersion')}.0"}
+        shown = "Provisioning succeeded"
+        done = views.status("ProvisioningState/succeeded", shown, message="Enable succeeded.")
+        reported.append({"name": extension["name"], **known, "statuses": [done]})
+        ready = views.status("ProvisioningState/succeeded", "Ready", message="Plugin enabled")
+        handlers.append({**known, "status": ready})
+    agent = {**view["vmAgent"], "extensionHandlers": handlers}
+    return {**view, "vmAgent": agent, "extensions": reported}
