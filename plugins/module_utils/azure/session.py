@@ -97,7 +97,8 @@ class Session:
             policies.RedirectPolicy(),
             _retry_policy(patience),
             ARMChallengeAuthenticationPolicy(self._credential, *self._scopes),
-            policies.CustomHookPolicy(raw_response_hook=self._answered),
+            policies.CustomHookPolicy(raw_request_hook=_whole, raw_response_hook=self._count),
+            policies.SensitiveHeaderCleanupPolicy(),
         ]
         return Pipeline(self._transport, chain)
 
@@ -118,11 +119,9 @@ class Session:
             pipeline=self._pipeline,
         )
 
-    def _answered(self, answer: t.Any) -> None:
+    def _count(self, response: t.Any) -> None:
         with self._lock:
             self._counted += 1
-        # Typed clients stream the answers to writes; the policies above read refusals only if they are loaded.
-        answer.http_response.read()
 
     @property
     def requests(self) -> int:
@@ -318,6 +317,11 @@ def found_or_none(read: t.Callable[[], Json]) -> Json | None:
         if error.kind == NOT_FOUND:
             return None
         raise
+
+
+def _whole(request: t.Any) -> None:
+    # Typed clients ask for the answers to writes as streams; the policies before them could not read those.
+    request.context.options.pop("stream", None)
 
 
 def _polling_ways(accepted: t.Any) -> list[t.Any] | None:
