@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+import pyjson5
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
@@ -193,6 +194,10 @@ def _parse(raw: bytes) -> Any:
         return json.loads(raw)
     except ValueError as error:
         message = f"The request content was invalid and could not be deserialized: '{error}'."
+    try:
+        # Azure's reader takes comments and bare keys, and az sends templates as they stand in their files.
+        return pyjson5.decode_utf8(raw)
+    except (pyjson5.Json5DecoderException, UnicodeDecodeError):
         raise ArmError(400, "InvalidRequestContent", message) from None
 
 

@@ -113,20 +113,29 @@ class Operations:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._works: dict[str, tuple[Work, bool]] = {}
+        self._apart: set[str] = set()
         self._styles = {style.name: style for style in STYLES}
         self._pool = ThreadPoolExecutor(WORKERS, "operation")
         self._timers: set[threading.Timer] = set()
         self._closed = False
 
-    def register(self, name: str, work: Work, *, handles_faults: bool = False) -> None:
+    @property
+    def closed(self) -> bool:
+        """The server goes down: works that wait for something should stop waiting."""
+        return self._closed
+
+    def register(self, name: str, work: Work, *, handles_faults: bool = False, apart: bool = False) -> None:
         """Name a piece of work.
 
         The work is called in a thread, may block, and may raise ArmError: then the operation ends Failed with it, and a
         resource whose provisioningState was not final becomes Failed. What it returns is the operation's output (JSON).
         It is called again after a restart of the server, with the same arguments: it must bear being repeated.
         Scripted asynchronous faults fail the operation before the work, unless it handles them itself.
+        ``apart``: work that waits for other operations gets a thread of its own, so that it cannot keep them waiting.
         """
         self._works[name] = (work, handles_faults)
+        if apart:
+            self._apart.add(name)
 
     def add_style(self, style: Style) -> None:
         """Make a further service's style known and its URLs answered."""
@@ -160,14 +169,15 @@ class Operations:
         latency: float = 0.0,
         location: str = "",
         exclusive: bool = False,
+        name: str = "",
     ) -> Answer:
         """Record an operation, start it once the running transaction is committed, and answer its acceptance.
 
         ``latency`` seconds, times the time scale, pass before the work is called. ``location`` is the region in the
-        URL,
-        ``args`` must be JSON. ``exclusive``: 409 AnotherOperationInProgress if the resource has a running operation.
+        URL, ``args`` must be JSON. ``name`` is the operation's own, where it is no GUID. ``exclusive``: 409
+        AnotherOperationInProgress if the resource has a running operation.
         """
-        core, now, operation_id = self._core, time.time(), str(uuid.uuid4())
+        core, now, operation_id = self._core, time.time(), name or str(uuid.uuid4())
         fault = core.faults.asynchronous(request.method, request.path, request.type)
         record = {
             "work": work,
@@ -240,7 +250,12 @@ class Operations:
         timer.start()
 
     def _submit(self, operation_id: str, resumed: bool) -> None:
-        if not self._closed:
+        if self._closed:
+            return
+        operation = self.get(operation_id) if self._apart else None
+        if operation is not None and operation.record["work"] in self._apart:
+            threading.Thread(target=self._execute, args=(operation_id, resumed), daemon=True).start()
+        else:
             self._pool.submit(self._execute, operation_id, resumed)
 
     def _execute(self, operation_id: str, resumed: bool) -> None:

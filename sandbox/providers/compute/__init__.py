@@ -24,6 +24,7 @@ from .images import Images
 from .limits import AVAILABILITY_SET, Limits
 from .machines import Machines, Recovery, metadata
 from .placement import GROUP, Placement
+from .preflight import Preflight
 from .rolling_upgrades import RollingUpgrades
 from .scale_set_instances import ScaleSetInstances
 from .scale_set_works import ScaleSetWorks
@@ -59,4 +60,5 @@ def register(core: Core) -> None:
     core.offer("retail_prices", lambda: [item for place in sizes.regions() for item in price_list.price_items(place)])
     core.offer("subscription_usages", limits.usages)
     core.offer("compute_limits", limits)
+    core.offer("compute_preflight", Preflight(limits))
     core.offer("machines_recovered", Recovery(core, machines))
