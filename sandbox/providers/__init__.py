@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sandbox.arm.core import Core
 
-PROVIDERS = ("resources", "deployments", "identity", "authorization", "network", "compute")
+PROVIDERS = ("resources", "deployments", "identity", "authorization", "network", "compute", "storagecache")
 
 
 def register_all(core: Core) -> None:
