@@ -108,7 +108,7 @@ def failures_reported(module: AnsibleModule, *known: type[Exception]) -> t.Itera
     except ImportError as error:
         if not (error.name or "").startswith(("azure", "msal", "requests")):
             raise
-        library = "azure-mgmt-core and azure-identity (see the collection's requirements.txt)"
+        library = f"{error.name} (see the collection's requirements.txt)"
         module.fail_json(msg=missing_required_lib(library), exception=traceback.format_exc())
 
 

@@ -47,6 +47,8 @@ options:
     type: str
     choices: [present, absent]
     default: present
+requirements:
+  - azure-mgmt-compute >= 34.0
 extends_documentation_fragment:
   - azure_hpc.cluster.azure
   - azure_hpc.cluster.azure.tags

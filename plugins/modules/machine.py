@@ -99,6 +99,9 @@ options:
     type: str
     choices: [present, absent, stopped, deallocated, generalized]
     default: present
+requirements:
+  - azure-mgmt-compute >= 34.0
+  - azure-mgmt-network >= 28.0
 extends_documentation_fragment:
   - azure_hpc.cluster.azure
   - azure_hpc.cluster.azure.tags

@@ -121,6 +121,8 @@ options:
     type: str
     choices: [present, absent]
     default: present
+requirements:
+  - azure-mgmt-network >= 28.0
 extends_documentation_fragment:
   - azure_hpc.cluster.azure
   - azure_hpc.cluster.azure.tags

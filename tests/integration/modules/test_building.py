@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import typing as t
 
 import pytest
@@ -201,6 +202,13 @@ def test_ten_mistakes_are_one_error(modules: Modules, sandbox: t.Any) -> None:
     assert len(found["error"]["mistakes"]) >= 10
     assert all(mistake["path"] in found["msg"] for mistake in found["error"]["mistakes"])
     assert sandbox.status()["resources"] == before
+
+
+def test_a_library_that_is_missing_is_named(modules: Modules, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "azure.mgmt.network", None)
+    refused = modules("network", **network(group))
+    assert refused["failed"]
+    assert "azure.mgmt.network" in refused["msg"]
 
 
 def test_a_machine_that_azure_had_no_room_for_is_made_again(

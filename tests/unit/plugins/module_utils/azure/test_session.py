@@ -152,7 +152,7 @@ def test_tasks_together_keep_their_order_and_raise_the_first_error() -> None:
 
 
 def test_the_hot_path_imports_no_typed_client() -> None:
-    """azure.mgmt.network alone costs 1.6 s and 300 MB; a pass and the inventory run every minute."""
+    """The typed clients would double what a pass and the inventory cost, and those run every minute."""
     names = ["passes", "report", "fleet", "catalog", "hosts", "session", "scale_sets", "info"]
     package = "ansible_collections.azure_hpc.cluster.plugins.module_utils.azure"
     program = f"""
