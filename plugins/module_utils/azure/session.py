@@ -8,24 +8,26 @@ plain dictionaries. Every refusal is an AzureError with Azure's code, message an
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.credentials import Login, login
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import (
-    NOT_FOUND,
-    AzureError,
-    from_response,
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.answers import (
+    Json,
+    document,
+    failures,
+    found_or_none,
+    refusal,
+    tail,
 )
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.credentials import Login, login
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
 
 if t.TYPE_CHECKING:
     from azure.core.pipeline.transport import HttpTransport
     from azure.core.polling import LROPoller
 
-Json = dict[str, t.Any]
 Result = t.TypeVar("Result")
 Client = t.TypeVar("Client")
 
@@ -212,7 +214,7 @@ class Session:
             with failures(doing):
                 answer = client.send_request(request, _return_pipeline_response=True)
             if answer.http_response.status_code >= _ERROR_STATUS:
-                raise _refusal(answer.http_response, doing)
+                raise refusal(answer.http_response, doing)
             page = document(answer, doing)
             items.extend(page.get("Items") or ())
             link = str(page.get("NextPageLink") or "")
@@ -240,7 +242,7 @@ class Session:
             answer = self._client.send_request(request, _return_pipeline_response=True)
         response = answer.http_response
         if response.status_code >= _ERROR_STATUS:
-            raise _refusal(response, doing)
+            raise refusal(response, doing)
         return answer
 
 
@@ -295,30 +297,6 @@ def finish(operations: t.Iterable[Operation], timeout: float | None = None) -> l
     return results
 
 
-def document(answer: t.Any, doing: str) -> Json:
-    """The JSON of a pipeline's answer, {} if it is empty; raises AzureError."""
-    response = answer.http_response
-    text = response.text()
-    if not text.strip():
-        return {}
-    try:
-        found = response.json()
-    except ValueError:
-        request_id, status = response.headers.get("x-ms-request-id", ""), response.status_code
-        raise AzureError("the answer is not JSON", "BadResponse", request_id, status, doing=doing) from None
-    return found if isinstance(found, dict) else {"value": found}
-
-
-def found_or_none(read: t.Callable[[], Json]) -> Json | None:
-    """What ``read`` returns, or None if it does not exist. A missing resource group counts as that."""
-    try:
-        return read()
-    except AzureError as error:
-        if error.kind == NOT_FOUND:
-            return None
-        raise
-
-
 def _whole(request: t.Any) -> None:
     # Typed clients ask for the answers to writes as streams; the policies before them could not read those.
     request.context.options.pop("stream", None)
@@ -350,48 +328,6 @@ def _retry_policy(patience: float) -> t.Any:
     return PatientRetryPolicy(retry_total=4, retry_status=4, retry_backoff_max=20)
 
 
-class failures:
-    """Turns the exceptions of Azure's libraries into AzureError."""
-
-    def __init__(self, doing: str) -> None:
-        self._doing = doing
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: t.Any, error: BaseException | None, trace: t.Any) -> None:
-        if error is None or isinstance(error, AzureError):
-            return
-        from azure.core import exceptions
-
-        if isinstance(error, ValueError):
-            # A typed client that cannot read an answer, or that refuses a name before it is sent.
-            unread = isinstance(error, json.JSONDecodeError)
-            text, code = ("the answer is not JSON", "BadResponse") if unread else (str(error), "InvalidRequest")
-            raise AzureError(text, code=code, doing=self._doing) from error
-        if not isinstance(error, exceptions.AzureError):
-            return
-        response = getattr(error, "response", None)
-        if response is not None:
-            raise _refusal(response, self._doing, str(error.message)) from error
-        known = isinstance(error, exceptions.ClientAuthenticationError)
-        code = "AuthenticationFailed" if known else "ConnectionFailed"
-        raise AzureError(str(error.message), code=code, doing=self._doing) from error
-
-
-def _refusal(response: t.Any, doing: str, otherwise: str = "") -> AzureError:
-    try:
-        body = response.text()
-    except Exception:  # a body that cannot be read must not hide the refusal itself
-        body = ""
-    headers = {key.lower(): value for key, value in response.headers.items()}
-    try:
-        wait = float(headers.get("retry-after") or 0)
-    except ValueError:
-        wait = 0.0
-    return from_response(response.status_code, headers, body or otherwise, doing, wait)
-
-
 def _query(query: t.Mapping[str, str]) -> dict[str, str]:
     # Python names cannot begin with a dollar sign, ARM's do.
     dollar = ("expand", "filter", "select", "top")
@@ -402,8 +338,3 @@ def _quoted(path: str) -> str:
     from urllib.parse import quote
 
     return quote(path, safe="/()-_.~$:@?&=")
-
-
-def tail(path: str) -> str:
-    """The type and the name at the end of a resource id, for messages."""
-    return "/".join(path.rstrip("/").split("/")[-2:])

@@ -14,16 +14,15 @@ import json
 import threading
 import typing as t
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import (
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.answers import (
     Json,
-    Operation,
-    Session,
     document,
     failures,
     found_or_none,
     tail,
 )
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import Operation, Session
 
 # By namespace and type, in lower case: the operations group of the client.
 _GROUPS: t.Mapping[tuple[str, str], str] = {
