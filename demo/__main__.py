@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +47,23 @@ def main() -> int:
     return 0
 
 
-def run(session: Session, *, keep: bool = False, commands: Sequence[str] = ()) -> Outcome:
-    """The whole demo; returns what was seen. ``commands`` are handed in on the login node beside the demo's own.
+def run(
+    session: Session,
+    *,
+    keep: bool = False,
+    commands: Sequence[str] = (),
+    more: Callable[[Session], None] | None = None,
+) -> Outcome:
+    """The whole demo; returns what was seen. Raises DemoError when a step fails.
 
-    Raises DemoError when a step fails.
+    ``commands`` are handed in on the login node beside the demo's own; ``more`` is done before the cluster goes.
     """
     prepare(session)
     try:
         with session.stage("Local Azure"):
             session.sandbox("down")
-            session.sandbox("up", "--driver", "nspawn", "--time-scale", "0", show=True)
+            owner = [] if keep else ["--owner", str(os.getpid())]
+            session.sandbox("up", "--driver", "nspawn", "--time-scale", "0", *owner, show=True)
             session.use_sandbox()
             if session.hosts():
                 session.say("an earlier demo was stopped half-way: its cluster goes first")
@@ -70,6 +78,10 @@ def run(session: Session, *, keep: bool = False, commands: Sequence[str] = ()) -
             snapshots = follow(session)
         mpi_output = session.ssh(LOGIN, f"cd {HOME} && cat mpi_test-*.out || tail -n 20 mpi_test-*.log")
         expand = hostlists(session, snapshots)
+        passes = [record for record in decisions(session) if record["kind"] == "pass"]
+        if more is not None:
+            with session.stage("More"):
+                more(session)
         left: list[str] = []
         if not keep:
             with session.stage("ansible-playbook azure_hpc.cluster.destroy"):
@@ -78,12 +90,12 @@ def run(session: Session, *, keep: bool = False, commands: Sequence[str] = ()) -
     finally:
         if not keep:
             session.sandbox("down", check=False)
-    records = [json.loads(line) for line in session.decision_log.read_text().splitlines()]
+        session.close()
     return Outcome(
         begun=begun,
         nodes=timeline.nodes(snapshots, expand),
         jobs=timeline.jobs(snapshots),
-        passes=[record for record in records if record["kind"] == "pass"],
+        passes=passes,
         stages=session.stages,
         mpi_output=mpi_output,
         left=left,
@@ -145,11 +157,16 @@ def follow(session: Session) -> list[timeline.Snapshot]:
 
 def tell(session: Session, told: int) -> int:
     """Show the lines of decisions that passes have logged since; returns how many log lines are known now."""
-    lines = session.decision_log.read_text().splitlines() if session.decision_log.exists() else []
-    for line in lines[told:]:
-        record: dict[str, Any] = json.loads(line)
+    records = decisions(session)
+    for record in records[told:]:
         session.say(("" if record["kind"] == "pass" else "   ") + record["line"])
-    return len(lines)
+    return len(records)
+
+
+def decisions(session: Session) -> list[dict[str, Any]]:
+    """The decision log so far."""
+    lines = session.decision_log.read_text().splitlines() if session.decision_log.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 def finished(snapshot: timeline.Snapshot) -> bool:

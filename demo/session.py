@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +34,8 @@ class Session:
     environment: dict[str, str] = field(default_factory=dict)
     stages: list[tuple[str, float]] = field(default_factory=list)
     _ssh: dict[str, list[str]] = field(default_factory=dict)
+    # Addresses come again in every demo: a connection that an earlier one left open would lead nowhere.
+    _control: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="azure-hpc-")))
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -41,6 +45,7 @@ class Session:
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".dev/collections"),
             "AZURE_SANDBOX_STATE": str(self.folder / "sandbox"),
             "HPC_SSH_KEY": str(self.key),
+            "HPC_SSH_CONTROL": str(self._control / "ansible"),
             "HPC_DECISION_LOG": str(self.decision_log),
             "ANSIBLE_CONFIG": str(INVENTORY / "ansible.cfg"),
             "ANSIBLE_LOG_PATH": str(self.folder / "ansible.log"),
@@ -115,7 +120,8 @@ class Session:
         for name, variables in self.hosts().items():
             extra = shlex.split(variables.get("ansible_ssh_common_args", ""))
             target = f"{variables['ansible_user']}@{variables['ansible_host']}"
-            self._ssh[name] = ["ssh", "-i", str(self.key), *SSH_OPTIONS, *extra, target]
+            control = ["-o", f"ControlPath={self._control}/user-%C"]
+            self._ssh[name] = ["ssh", "-i", str(self.key), *SSH_OPTIONS, *control, *extra, target]
 
     def ssh(self, host: str, command: str, *, stdin: str | None = None) -> str:
         """Run a shell command on a machine of the cluster, as the admin user; returns its output."""
@@ -125,6 +131,13 @@ class Session:
         if done.returncode != 0:
             raise DemoError(f"on {host}: {command}\n{done.stdout}{done.stderr}")
         return done.stdout
+
+    def close(self) -> None:
+        """End the ssh connections that are still open."""
+        for path in self._control.iterdir():
+            command = ["ssh", "-O", "exit", "-o", f"ControlPath={path}", "any"]
+            subprocess.run(command, capture_output=True, check=False)
+        shutil.rmtree(self._control, ignore_errors=True)
 
     def wait(self, what: str, condition: Callable[[], bool], timeout: float, interval: float = 1.0) -> None:
         """Wait until the condition holds; raises DemoError after ``timeout`` seconds."""
@@ -142,7 +155,6 @@ SSH_OPTIONS = [
     "-o", "UserKnownHostsFile=/dev/null",
     "-o", "ControlMaster=auto",
     "-o", "ControlPersist=60",
-    "-o", "ControlPath=/tmp/azure-hpc-demo-%C",
 ]  # fmt: skip
 
 

@@ -51,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     up.add_argument("--foreground", action="store_true", help="stay, and stop with Ctrl-C")
     up.add_argument("--ephemeral", action="store_true", help="remove the state when it goes down")
+    up.add_argument(
+        "--owner", type=int, default=0, metavar="PID", help="go down when this process ends, however it ends"
+    )
     up.set_defaults(run=_up)
     status = commands.add_parser("status", help="what runs, what exists, what was asked")
     status.add_argument("--json", action="store_true")
@@ -117,16 +120,16 @@ def _up(state: StateDirectory, options: argparse.Namespace) -> int:
     driver = options.driver or before.get("driver", "record")
     time_scale = options.time_scale if options.time_scale is not None else before.get("time_scale", 1.0)
     if options.foreground:
-        return _serve_here(state, driver, time_scale, options.ephemeral)
-    return _serve_behind(state, driver, time_scale, options.ephemeral)
+        return _serve_here(state, driver, time_scale, options)
+    return _serve_behind(state, driver, time_scale, options)
 
 
-def _serve_here(state: StateDirectory, driver: str, time_scale: float, ephemeral: bool) -> int:
+def _serve_here(state: StateDirectory, driver: str, time_scale: float, options: argparse.Namespace) -> int:
     # Only the server needs these (0.3 s to import); status, env and fault stay quick without.
     from sandbox import server
 
     try:
-        server.serve(state, driver=driver, time_scale=time_scale, ephemeral=ephemeral)
+        server.serve(state, driver=driver, time_scale=time_scale, ephemeral=options.ephemeral, owner=options.owner)
     except server.AlreadyRunning:
         print(f"sandbox: another server holds {state.path}", file=sys.stderr)
     except machines.MachineError as error:
@@ -134,9 +137,10 @@ def _serve_here(state: StateDirectory, driver: str, time_scale: float, ephemeral
     return 1
 
 
-def _serve_behind(state: StateDirectory, driver: str, time_scale: float, ephemeral: bool) -> int:
+def _serve_behind(state: StateDirectory, driver: str, time_scale: float, options: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "sandbox", "--state", str(state.path), "up", "--foreground"]
-    command += ["--driver", driver, "--time-scale", str(time_scale), *(["--ephemeral"] if ephemeral else [])]
+    command += ["--driver", driver, "--time-scale", str(time_scale), *(["--ephemeral"] if options.ephemeral else [])]
+    command += ["--owner", str(options.owner)]
     root = str(Path(__file__).resolve().parents[1])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
     environment = {k: v for k, v in environment.items() if k.lower() not in ("https_proxy", "http_proxy", "all_proxy")}

@@ -54,7 +54,10 @@ class Server(uvicorn.Server):
 class Sandbox:
     """Everything that one server process holds."""
 
-    def __init__(self, state: StateDirectory, *, driver: str, time_scale: float, ephemeral: bool) -> None:
+    def __init__(
+        self, state: StateDirectory, *, driver: str, time_scale: float, ephemeral: bool, owner: int = 0
+    ) -> None:
+        self._owner = owner
         self._state = state
         self._ephemeral = ephemeral
         credentials = state.credentials()
@@ -83,10 +86,12 @@ class Sandbox:
         return self._proxy is not None and self._proxy.reset(port)
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then take the machines down."""
+        """Serve until SIGTERM, SIGINT or the end of the owner, then take the machines down."""
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        if self._owner:
+            self._go_down_with(self._owner, loop, stop)
         self._metadata.start(loop)
         before = self._state.server()
         self.core.driver = await asyncio.to_thread(
@@ -107,6 +112,14 @@ class Sandbox:
         server.should_exit = True
         await self._proxy.close()
         await self._shut_down(serving)
+
+    @staticmethod
+    def _go_down_with(owner: int, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+        """A test that is killed cannot take its sandbox down; the kernel says when it is gone."""
+        try:
+            loop.add_reader(os.pidfd_open(owner), stop.set)
+        except ProcessLookupError:
+            stop.set()
 
     def _recover(self) -> None:
         """Adopt the machines of an earlier process, then bring networks and machines to what the resources say."""
@@ -224,11 +237,11 @@ def hold(path: Path) -> Iterator[None]:
         yield
 
 
-def serve(state: StateDirectory, *, driver: str, time_scale: float, ephemeral: bool) -> None:
+def serve(state: StateDirectory, *, driver: str, time_scale: float, ephemeral: bool, owner: int = 0) -> None:
     """Run a server in this process until it is told to stop. Raises AlreadyRunning if there is one."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     with hold(state.lock):
-        asyncio.run(Sandbox(state, driver=driver, time_scale=time_scale, ephemeral=ephemeral).run())
+        asyncio.run(Sandbox(state, driver=driver, time_scale=time_scale, ephemeral=ephemeral, owner=owner).run())
         # Works may still be blocked in threads; they are recorded as running and the next server resumes them.
         logging.shutdown()
         sys.stderr.flush()

@@ -30,7 +30,11 @@ def main(arguments: list[str]) -> int:
     }
     try:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", environment["HPC_SSH_KEY"]], check=True)
-        subprocess.run([*sandbox, "up", "--driver", "nspawn", "--time-scale", "0"], cwd=ROOT, check=True)
+        subprocess.run(
+            [*sandbox, "up", "--driver", "nspawn", "--time-scale", "0", "--owner", str(os.getpid())],
+            cwd=ROOT,
+            check=True,
+        )
         known = subprocess.run([*sandbox, "env", "--json"], cwd=ROOT, check=True, capture_output=True, text=True)
         environment.update(json.loads(known.stdout))
         return subprocess.run(["molecule", *(arguments or ["test", "--all"])], env=environment, check=False).returncode

@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import select
 import socket
 import sys
 import time
@@ -68,6 +71,9 @@ def _console(arguments: argparse.Namespace) -> None:
 
 
 def _sweep(arguments: argparse.Namespace) -> None:
+    if arguments.after:
+        with contextlib.suppress(ProcessLookupError):
+            select.select([os.pidfd_open(arguments.after)], [], [])
     removed = (
         [line for prefix in leftovers() for line in sweep(prefix)] if arguments.all else take_down(arguments.state)
     )
@@ -90,6 +96,7 @@ def main() -> int:
     console.set_defaults(do=_console)
     sweeping = verbs.add_parser("sweep", help="remove everything but disks from this host")
     sweeping.add_argument("--all", action="store_true", help="of every sandbox on this host")
+    sweeping.add_argument("--after", type=int, metavar="PID", help="wait until this process has ended, however it ends")
     sweeping.set_defaults(do=_sweep)
     arguments = parser.parse_args()
     try:

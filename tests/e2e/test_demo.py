@@ -11,6 +11,8 @@ import pytest
 from demo.__main__ import run
 from demo.report import Outcome
 from demo.session import Session
+from tests.e2e import scenarios
+from tests.e2e.scenarios import Seen
 
 pytestmark = pytest.mark.booted
 
@@ -26,6 +28,16 @@ HOSTILE = (
 )
 
 
+SCENARIOS = (scenarios.no_capacity, scenarios.cannot_join, scenarios.killed_pass)
+SEEN: dict[str, Seen] = {}
+
+
+def go_wrong(session: Session) -> None:
+    for scenario in SCENARIOS:
+        session.say((scenario.__doc__ or "").strip())
+        SEEN[scenario.__name__] = scenario(session)
+
+
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     folder: Path = tmp_path_factory.mktemp("demo")
@@ -35,7 +47,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         for text in HOSTILE
     ]
     look = f"sbatch --partition=htc --time=2 --job-name=proof --output=/dev/null --wrap='! test -e {PROOF}'"
-    return run(Session(folder), commands=[*hostile, f"test ! -e {PROOF}", look])
+    return run(Session(folder), commands=[*hostile, f"test ! -e {PROOF}", look], more=go_wrong)
 
 
 def by_name(outcome: Outcome, name: str) -> list:
@@ -91,6 +103,28 @@ def test_the_pass_after_the_last_one_has_nothing_to_do(outcome: Outcome) -> None
 def test_passes_do_not_ask_more_of_azure_than_their_scale_sets_need(outcome: Outcome) -> None:
     """Listing, prices and quota once, two lists per scale set, growth and its listing: never a request per node."""
     assert max(record["requests"] for record in outcome.passes) <= 30
+
+
+def test_a_job_runs_on_the_next_size_when_azure_has_none_of_the_first(outcome: Outcome) -> None:
+    found = SEEN["no_capacity"]
+    assert found.job["nodes"].startswith("htc-d8sv5-")
+    assert any("AllocationFailed" in line for line in found.lines("mark_unavailable"))
+    assert any("htc-d4sv5-" in line for line in found.lines("drain"))
+
+
+def test_a_machine_that_does_not_join_is_replaced_and_the_job_is_told(outcome: Outcome) -> None:
+    found = SEEN["cannot_join"]
+    assert found.job["job_state"] == ["COMPLETED"]
+    assert len([line for line in found.lines("claim") if "hpc-hb120rsv3-" in line]) >= 2
+    assert found.lines("shrink")
+    assert "azure_hpc:" in found.job["admin_comment"]
+
+
+def test_a_pass_that_was_killed_is_finished_by_the_next(outcome: Outcome) -> None:
+    found = SEEN["killed_pass"]
+    assert found.job["job_state"] == ["COMPLETED"]
+    assert found.lines("grow") == []
+    assert len(found.lines("claim")) == 2
 
 
 def test_nothing_is_left_in_azure(outcome: Outcome) -> None:

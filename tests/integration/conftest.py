@@ -33,7 +33,7 @@ class RunningSandbox:
         return done
 
     def up(self, *options: str) -> None:
-        self.run("up", "--driver", "record", "--time-scale", "0", *options)
+        self.run("up", "--driver", "record", "--time-scale", "0", "--owner", str(os.getpid()), *options)
 
     def down(self) -> None:
         self.run("down", "--wipe")

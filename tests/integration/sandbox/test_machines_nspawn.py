@@ -163,6 +163,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Lab]:
     state, key = tmp_path_factory.mktemp("machines"), tmp_path_factory.mktemp("keys") / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     metadata = Metadata()
+    # Nothing may be left when this process is killed, so another one waits for its end.
+    sweep = [sys.executable, "-m", "sandbox.machines", "--state", str(state), "sweep", "--after", str(os.getpid())]
+    subprocess.Popen(sweep, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
     driver = NspawnDriver(state, metadata, print)
     taken = driver.reserved_public_addresses()
     public = free_address(taken)
