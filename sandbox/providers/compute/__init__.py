@@ -19,6 +19,7 @@ from . import price_list, sizes
 from .catalogue import Catalogue
 from .disks import DISK, SNAPSHOT, Disks
 from .extensions import Extensions
+from .flexible_sets import FlexibleSets
 from .galleries import Galleries
 from .images import Images
 from .limits import AVAILABILITY_SET, Limits
@@ -37,13 +38,16 @@ def register(core: Core) -> None:
     """Add the routes, works and services of Microsoft.Compute."""
     limits, machines = Limits(core), Machines(core)
     Catalogue(core, limits).register()
-    VirtualMachines(core, limits, machines).register()
-    VmActions(core, limits, machines).register()
+    vms, actions = VirtualMachines(core, limits, machines), VmActions(core, limits, machines)
+    vms.register()
+    actions.register()
     Extensions(core).register()
-    ScaleSets(core, limits, machines).register()
-    ScaleSetInstances(core, limits).register()
     works = ScaleSetWorks(core, limits, machines)
     works.register()
+    flexible = FlexibleSets(core, machines, vms, actions, works)
+    flexible.register()
+    ScaleSets(core, limits, machines, flexible).register()
+    ScaleSetInstances(core, limits, flexible).register()
     RollingUpgrades(core, works).register()
     Images(core, machines).register()
     Galleries(core, machines).register()

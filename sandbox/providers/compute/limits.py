@@ -62,6 +62,8 @@ class Limits:
             if scale_set.body.get("location") == location:
                 used["virtualMachineScaleSets"] += 1
                 sku = scale_set.body.get("sku", {})
+                if scale_set.properties.get("orchestrationMode") == "Flexible":
+                    continue  # its machines are virtual machines, which were counted
                 number = int(sku.get("capacity", 0))
                 profile = scale_set.properties.get("virtualMachineProfile", {})
                 allocated_number = max(number - int(scale_set.internal.get("deallocated", 0)), 0)

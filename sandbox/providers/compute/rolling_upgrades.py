@@ -14,6 +14,7 @@ from sandbox.arm.core import Core
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import COMPUTE, Run, stamp
+from sandbox.arm.router import GROUP
 from sandbox.arm.store import Resource
 
 from .limits import INSTANCE, VMSS
@@ -38,8 +39,9 @@ class RollingUpgrades:
         router = self._core.router
         for action, system in (("osRollingUpgrade", True), ("extensionRollingUpgrade", False)):
             router.action(VMSS, action, partial(self.start, system))
-        router.action(VMSS, "rollingUpgrades/cancel", self.cancel)
-        router.action(VMSS, "rollingUpgrades/latest", self.latest, method="GET")
+        head = f"{GROUP}/providers/{VMSS}/{{name}}/rollingUpgrades"
+        router.add("POST", f"{head}/cancel", self.cancel, type=f"{VMSS}/rollingUpgrades")
+        router.add("GET", f"{head}/latest", self.latest, type=f"{VMSS}/rollingUpgrades")
         self._core.operations.register("compute.vmss.rolling", self.work)
         self._core.operations.register("compute.vmss.rolling.cancel", self.work_cancel)
 
@@ -58,8 +60,12 @@ class RollingUpgrades:
                 latency=120, args={"instances": [row.sort for row in rows], "upgrade": True, "system": system},
             )  # fmt: skip
 
+    def _named(self, request: Request) -> Resource:
+        group = f"/subscriptions/{request.subscription}/resourceGroups/{request.group}"
+        return self._core.require(f"{group}/providers/{VMSS}/{request.params['name']}")
+
     def latest(self, request: Request) -> Answer:
-        scale_set = self._core.require(request.id)
+        scale_set = self._named(request)
         rolling = scale_set.internal.get("rolling")
         if rolling is None:
             raise ArmError(404, "NotFound", f"The scale set '{scale_set.rid.name}' had no rolling upgrade yet.")
@@ -79,7 +85,7 @@ class RollingUpgrades:
     def cancel(self, request: Request) -> Answer:
         """Stop the latest upgrade; what is over already stays as it is."""
         with self._core.store.transaction():
-            scale_set = self._core.require(request.id)
+            scale_set = self._named(request)
             if "rolling" not in scale_set.internal:
                 message = f"The scale set '{scale_set.rid.name}' has no rolling upgrade to cancel."
                 raise ArmError(409, "OperationNotAllowed", message)

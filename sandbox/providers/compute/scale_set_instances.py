@@ -15,10 +15,12 @@ from sandbox.arm.operations import COMPUTE
 from sandbox.arm.paging import paged
 from sandbox.arm.store import Resource
 
-from . import instance_shape, views, vm_shape
-from .limits import INSTANCE, VMSS, Limits, require_size
+from . import flexible_members, instance_shape, views, vm_shape
+from .flexible_sets import FlexibleSets
+from .limits import INSTANCE, VM, VMSS, Limits, require_size
 from .scale_set_rows import mark_deleting
 from .shapes import Json, refuse_while_deleting
+from .vmss_shape import is_flexible
 
 PAGE = 100
 SCALE_SET = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets"
@@ -38,8 +40,8 @@ _POWER = {
 class ScaleSetInstances:
     """Handlers of everything below a scale set, and of the actions on its instances."""
 
-    def __init__(self, core: Core, limits: Limits) -> None:
-        self._core, self._limits = core, limits
+    def __init__(self, core: Core, limits: Limits, flexible: FlexibleSets) -> None:
+        self._core, self._limits, self._flexible = core, limits, flexible
 
     def register(self) -> None:
         router = self._core.router
@@ -96,7 +98,17 @@ class ScaleSetInstances:
 
     # reading
 
+    def _member(self, request: Request) -> tuple[Resource, Resource] | None:
+        """The Flexible scale set and its machine, if the path names one."""
+        scale_set = self._core.store.get(str(request.id.parent))
+        if scale_set is None or not is_flexible(scale_set.body):
+            return None
+        return scale_set, self._core.require(scale_set.rid.sibling(VM, request.id.name))
+
     def get(self, request: Request) -> Answer:
+        found = self._member(request)
+        if found is not None:
+            return Answer(200, {**found[1].body, **flexible_members.entry(*found)})
         row = self._core.require(request.id)
         scale_set = self._scale_set(request)
         body = self._render(row, scale_set, request.query.get("$expand", ""))
@@ -106,6 +118,9 @@ class ScaleSetInstances:
         """Instances, a page at a time. ``$filter`` and ``$select`` are accepted and not applied."""
         scale_set = self._core.require(request.id)
         expand = request.query.get("$expand", "")
+        if is_flexible(scale_set.body):
+            entries = [flexible_members.entry(scale_set, vm) for vm in self._flexible.members(scale_set)]
+            return paged(request, lambda offset, limit: entries[offset : offset + limit], PAGE)
 
         def fetch(offset: int, limit: int) -> list[Json]:
             rows = self._core.store.list(INSTANCE, parent=scale_set.id, offset=offset, limit=limit)
@@ -127,7 +142,8 @@ class ScaleSetInstances:
         return {**body, "properties": properties}
 
     def instance_view(self, request: Request) -> Answer:
-        return Answer(200, self._view(self._core.require(request.id)))
+        found = self._member(request)
+        return Answer(200, self._view(found[1] if found is not None else self._core.require(request.id)))
 
     def nics(self, request: Request) -> Answer:
         """Network interfaces of a scale set or of one of its instances."""
@@ -170,6 +186,8 @@ class ScaleSetInstances:
                 self._core.require_group(request.subscription, request.group)
                 return Answer(204)
             scale_set.properties["provisioningState"] = "Deleting"
+            if is_flexible(scale_set.body):
+                return self._flexible.begin_delete(request, scale_set, self._flexible.members(scale_set), whole=True)
             self._core.store.put(scale_set)
             rows = self._core.store.list(INSTANCE, parent=scale_set.id)
             mark_deleting(self._core, scale_set, [row.sort for row in rows])
@@ -188,10 +206,16 @@ class ScaleSetInstances:
             asked = (request.body or {}).get("instanceIds")
             if not asked:
                 raise invalid_parameter("instanceIds", "Required parameter 'instanceIds' is missing (null).")
+            if is_flexible(scale_set.body):
+                chosen = self._flexible.chosen(request, scale_set)
+                return self._flexible.begin_delete(request, scale_set, chosen, whole=False)
             return self._delete(request, scale_set, self._chosen(request, scale_set))
 
     def delete_one(self, request: Request) -> Answer:
         with self._core.store.transaction():
+            found = self._member(request)
+            if found is not None:
+                return self._flexible.begin_delete(request, found[0], [found[1]], whole=False)
             row = self._core.store.get(request.id)
             if row is None:
                 self._core.require_parent(request.id, "delete")
@@ -228,6 +252,8 @@ class ScaleSetInstances:
         with self._core.store.transaction():
             scale_set = self._scale_set(request)
             refuse_while_deleting(scale_set.body)
+            if is_flexible(scale_set.body):
+                return self._flexible.begin_power(request, scale_set, action)
             rows = self._chosen(request, scale_set)
             if action == "start":
                 self._allocate(request, scale_set, rows)
@@ -257,6 +283,8 @@ class ScaleSetInstances:
         with self._core.store.transaction():
             scale_set = self._scale_set(request)
             refuse_while_deleting(scale_set.body)
+            if is_flexible(scale_set.body):
+                return self._flexible.begin_power(request, scale_set, "reapply")
             rows = self._chosen(request, scale_set)
             for row in rows:
                 row.properties["provisioningState"] = "Updating"

@@ -80,7 +80,7 @@ class ScaleSetWorks:
     def write(self, run: Run) -> None:
         errors = self._create(run, run.args["create"])
         self._remove(self.rows(run.resource_id, run.args["remove"]))
-        self._finish_write(run, errors[0] if errors else None)
+        self.finish_write(run, errors[0] if errors else None)
 
     def _create(self, run: Run, numbers: list[int]) -> list[ArmError]:
         """Boot new instances. Those that fail stay, as Failed; answers why."""
@@ -135,7 +135,7 @@ class ScaleSetWorks:
         row = self._core.store.get(instance_id)
         return row is None or row.properties["provisioningState"] == "Deleting"
 
-    def _finish_write(self, run: Run, error: ArmError | None) -> None:
+    def finish_write(self, run: Run, error: ArmError | None) -> None:
         """The scale set's state, unless a newer write has taken over: then this operation was preempted."""
         preempted = False
 

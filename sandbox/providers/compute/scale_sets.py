@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Microsoft.Compute/virtualMachineScaleSets, Uniform: writing and reading the scale set itself.
+"""Microsoft.Compute/virtualMachineScaleSets: writing and reading the scale set itself.
 
 ``internal`` of a scale set: ``unique`` (names its instance counter), ``model`` (number of the present model),
 ``models`` (what machines
@@ -16,12 +16,14 @@ from typing import Any
 
 from sandbox.arm.core import Core
 from sandbox.arm.errors import ArmError, invalid_parameter
+from sandbox.arm.ids import ResourceId
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import COMPUTE
 from sandbox.arm.paging import paged
 from sandbox.arm.store import Resource
 
 from . import identities, sizes, views, vmss_shape
+from .flexible_sets import FlexibleSets
 from .limits import INSTANCE, VMSS, Limits, require_size
 from .machines import Machines, decode
 from .scale_set_rows import mark_deleting, new_instances
@@ -47,8 +49,8 @@ PAGE = 100
 class ScaleSets:
     """Handlers of PUT, PATCH, GET and lists of scale sets."""
 
-    def __init__(self, core: Core, limits: Limits, machines: Machines) -> None:
-        self._core, self._limits, self._machines = core, limits, machines
+    def __init__(self, core: Core, limits: Limits, machines: Machines, flexible: FlexibleSets) -> None:
+        self._core, self._limits, self._machines, self._flexible = core, limits, machines, flexible
 
     def register(self) -> None:
         router = self._core.router
@@ -94,7 +96,10 @@ class ScaleSets:
 
     def instance_view(self, request: Request) -> Answer:
         scale_set = self._core.require(request.id)
-        rows = self._core.store.list(INSTANCE, parent=scale_set.id)
+        if vmss_shape.is_flexible(scale_set.body):
+            rows = self._flexible.members(scale_set)
+        else:
+            rows = self._core.store.list(INSTANCE, parent=scale_set.id)
         states = [row.properties["provisioningState"] for row in rows]
         since = scale_set.internal.get("since", scale_set.changed)
         return Answer(200, views.scale_set(scale_set.body, states, since, scale_set.internal.get("error")))
@@ -136,30 +141,28 @@ class ScaleSets:
 
     def _create(self, request: Request, given: Json) -> Answer:
         rid, properties = request.id, given.setdefault("properties", {})
-        _check_kind(properties, given)
+        flexible = _check_kind(properties, given)
         location = normal_location(required(given, "location"))
-        profile = properties.setdefault("virtualMachineProfile", {})
+        profile = properties.get("virtualMachineProfile") or {}
+        if flexible and not profile:
+            body = vmss_shape.new_flexible_body(rid, given, location, None, None, time.time())
+            return self._begin(request, _fresh(rid, body, {}, ""), status=201, grow=0, remove=0)
         spot = profile.get("priority") in ("Spot", "Low")
-        size = require_size(required(given, "sku.name"), location, given.get("zones") or [], spot=spot)
+        required(given, "sku.name")
+        size = require_size(vmss_shape.vm_size(given), location, given.get("zones") or [], spot=spot)
         image = image_facts(self._core, profile.get("storageProfile") or {}, location)
         check_fit(size, image)
         secrets = _check_profile(rid.name, profile, image)
         user_data = profile.pop("userData", "")
-        body = vmss_shape.new_body(rid, given, location, size, image, time.time())
+        make = vmss_shape.new_flexible_body if flexible else vmss_shape.new_body
+        body = make(rid, given, location, size, image, time.time())
         check_os_disk(body["properties"]["virtualMachineProfile"]["storageProfile"]["osDisk"], image)
         vmss_shape.check_capacity(body)
         self._check_subnets(body)
         identities.set_on(body, identities.merged(self._core, str(rid), None, given.get("identity"), replace=True))
-        scale_set = Resource(str(rid), body)
-        scale_set.internal = {
-            "unique": body["properties"]["uniqueId"],
-            "model": 1,
-            "models": {"1": _shared(body, secrets, image)},
-            "write": 1,
-            "user_data": user_data,
-        }
+        scale_set = _fresh(rid, body, _shared(body, secrets, image), user_data)
         self._check_quota(request, scale_set, size, body["sku"]["capacity"], body["sku"]["capacity"])
-        return self._begin(request, scale_set, status=201, grow=body["sku"]["capacity"], remove=[])
+        return self._begin(request, scale_set, status=201, grow=body["sku"]["capacity"], remove=0)
 
     def _update(self, request: Request, known: Resource, asked: Json, *, replace: bool) -> Answer:
         refuse_while_deleting(known.body)
@@ -168,6 +171,8 @@ class ScaleSets:
             message = f"The resource '{known.rid.name}' already exists in location '{location}'."
             raise ArmError(409, "InvalidResourceLocation", message)
         asked, secrets = _without_secrets(asked)
+        if not (known.properties.get("virtualMachineProfile") or _profile(asked)):
+            return self._update_empty(request, known, asked)
         size = self._size(known, asked)
         image = self._image(known, asked)
         check_fit(size, image)
@@ -181,27 +186,52 @@ class ScaleSets:
         )
         identities.set_on(body, shown)
         self._new_model(known, body, secrets, image)
-        rows = self._core.store.list(INSTANCE, parent=known.id)
-        alive = [row for row in rows if row.properties["provisioningState"] != "Deleting"]
-        change = body["sku"]["capacity"] - len(alive)
+        change = body["sku"]["capacity"] - len(self._staying(known))
         if change > 0:
             self._check_quota(request, known, size, change, change)
-        numbers = [(row.sort, (row.body.get("zones") or [""])[0]) for row in alive]
-        remove = vmss_shape.to_remove(numbers, -change) if change < 0 else []
         known.body = {**body, "etag": f'"{int(known.body["etag"].strip(chr(34))) + 1}"'}
         known.internal["write"] += 1
         known.properties["provisioningState"] = "Updating"
-        return self._begin(request, known, status=200, grow=max(change, 0), remove=remove)
+        return self._begin(request, known, status=200, grow=max(change, 0), remove=max(-change, 0))
 
-    def _begin(self, request: Request, scale_set: Resource, *, status: int, grow: int, remove: list[int]) -> Answer:
+    def _update_empty(self, request: Request, known: Resource, asked: Json) -> Answer:
+        """A Flexible scale set without a model has little to change: tags, and where its machines are placed."""
+        if "tags" in asked:
+            known.body["tags"] = asked["tags"] or {}
+        group = (asked.get("properties") or {}).get("proximityPlacementGroup")
+        if group:
+            known.properties["proximityPlacementGroup"] = group
+        known.body["etag"] = f'"{int(known.body["etag"].strip(chr(34))) + 1}"'
+        known.internal["write"] += 1
+        known.properties["provisioningState"] = "Updating"
+        return self._begin(request, known, status=200, grow=0, remove=0)
+
+    def _staying(self, scale_set: Resource) -> list[Resource]:
+        if vmss_shape.is_flexible(scale_set.body):
+            return self._flexible.staying(scale_set)
+        rows = self._core.store.list(INSTANCE, parent=scale_set.id)
+        return [row for row in rows if row.properties["provisioningState"] != "Deleting"]
+
+    def _resize(self, request: Request, scale_set: Resource, grow: int, shrink: int) -> tuple[str, Json]:
+        """Make or mark the instances of another capacity; answers the work that goes on with them, and its args."""
+        if vmss_shape.is_flexible(scale_set.body):
+            created = self._flexible.grow(request, scale_set, grow)
+            return "compute.flexible.write", {"create": created, "remove": self._flexible.shrink(scale_set, shrink)}
+        alive = self._staying(scale_set) if shrink else []
+        numbers = [(row.sort, (row.body.get("zones") or [""])[0]) for row in alive]
+        remove = vmss_shape.to_remove(numbers, shrink)
+        numbered = self._grow(scale_set, grow)
+        mark_deleting(self._core, scale_set, remove)
+        return "compute.vmss.write", {"create": numbered, "remove": remove}
+
+    def _begin(self, request: Request, scale_set: Resource, *, status: int, grow: int, remove: int) -> Answer:
         """Store the scale set and its new instances, mark those that go, and begin the operation."""
         scale_set.internal["since"] = time.time()
         self._core.store.put(scale_set)
-        created = self._grow(scale_set, grow)
-        mark_deleting(self._core, scale_set, remove)
+        work, args = self._resize(request, scale_set, grow, remove)
         answer = self._core.operations.begin(
             request,
-            "compute.vmss.write",
+            work,
             scale_set.id,
             style=COMPUTE,
             status=status,
@@ -209,7 +239,7 @@ class ScaleSets:
             headers="aao",
             location=scale_set.body["location"],
             latency=75 if grow else 30 if remove else 5,
-            args={"create": created, "remove": remove, "write": scale_set.internal["write"]},
+            args={**args, "write": scale_set.internal["write"]},
         )
         answer.headers["ETag"] = scale_set.body["etag"]
         return answer
@@ -217,21 +247,21 @@ class ScaleSets:
     # parts of a write
 
     def _size(self, known: Resource, asked: Json) -> Size:
-        name = (asked.get("sku") or {}).get("name") or known.body["sku"]["name"]
-        found = sizes.find(known.body["sku"]["name"])
+        present = vmss_shape.vm_size(known.body)
+        mixed = (asked.get("properties") or {}).get("skuProfile") or known.properties.get("skuProfile")
+        wanted = {"sku": {**known.body["sku"], **(asked.get("sku") or {})}, "properties": {"skuProfile": mixed}}
+        name, zones = vmss_shape.vm_size(wanted), known.body.get("zones") or ()
+        found = sizes.find(present)
         if found is not None and name.lower() == found.name.lower():
             grows = int((asked.get("sku") or {}).get("capacity") or 0) > known.body["sku"]["capacity"]
-            return require_size(name, known.body["location"], known.body.get("zones") or ()) if grows else found
-        priority = known.properties["virtualMachineProfile"].get("priority")
-        return require_size(
-            name, known.body["location"], known.body.get("zones") or (), spot=priority in ("Spot", "Low")
-        )
+            return require_size(name, known.body["location"], zones) if grows else found
+        priority = (known.properties.get("virtualMachineProfile") or {}).get("priority")
+        return require_size(name, known.body["location"], zones, spot=priority in ("Spot", "Low"))
 
     def _image(self, known: Resource, asked: Json) -> ImageFacts | None:
         """The image of the model after the request: looked up only if it may be used for new machines."""
-        profile = (asked.get("properties") or {}).get("virtualMachineProfile") or {}
-        reference = (profile.get("storageProfile") or {}).get("imageReference")
-        stored = known.properties["virtualMachineProfile"]["storageProfile"]
+        reference = (_profile(asked).get("storageProfile") or {}).get("imageReference")
+        stored = (known.properties.get("virtualMachineProfile") or {}).get("storageProfile") or {}
         grows = int((asked.get("sku") or {}).get("capacity") or 0) > known.body["sku"]["capacity"]
         if reference is None and not grows:
             return None
@@ -248,8 +278,8 @@ class ScaleSets:
         old = internal["models"][str(internal["model"])]
         if vmss_shape.same_model(known.body, body) and not secrets:
             return
-        shared = _shared(body, {"customData": old["custom_data"], **secrets}, image)
-        if image is None:
+        shared = _shared(body, {"customData": old.get("custom_data", ""), **secrets}, image)
+        if image is None and old:
             shared.update({key: old[key] for key in ("image", "generation", "os_name", "os_version", "exact_version")})
         if vmss_shape.same_model(known.body, body) and shared == old:
             return
@@ -257,7 +287,7 @@ class ScaleSets:
         internal["models"][str(internal["model"])] = shared
 
     def _check_quota(self, request: Request, scale_set: Resource, size: Size, count: int, machines: int) -> None:
-        spot = scale_set.properties["virtualMachineProfile"].get("priority") in ("Spot", "Low")
+        spot = (scale_set.properties.get("virtualMachineProfile") or {}).get("priority") in ("Spot", "Low")
         location = scale_set.body["location"]
         self._limits.check(request.subscription, location, size, count, spot=spot, machines=machines)
 
@@ -292,16 +322,26 @@ class ScaleSets:
         return numbers
 
 
-def _check_kind(properties: Json, given: Json) -> None:
-    if properties.get("orchestrationMode", "Uniform") != "Uniform":
-        message = (
-            f"Virtual Machine Scale Sets with orchestrationMode '{properties['orchestrationMode']}' are not "
-            "supported here: "
-            "use 'Uniform'."
-        )
-        raise ArmError(400, "OperationNotAllowed", message, target="orchestrationMode")
-    if not given.get("sku"):
+def _fresh(rid: ResourceId, body: Json, shared: Json, user_data: str) -> Resource:
+    """A new scale set with what is kept of it apart from its body."""
+    internal = {"unique": body["properties"]["uniqueId"], "model": 1, "models": {"1": shared}, "write": 1}
+    return Resource(str(rid), body, {**internal, "user_data": user_data})
+
+
+def _profile(asked: Json) -> Json:
+    profile: Json = (asked.get("properties") or {}).get("virtualMachineProfile") or {}
+    return profile
+
+
+def _check_kind(properties: Json, given: Json) -> bool:
+    """Whether a new scale set is a Flexible one; Uniform is the default. 400 if it lacks a size."""
+    mode = properties.get("orchestrationMode", "Uniform")
+    if mode not in ("Uniform", "Flexible"):
+        message = f"The value '{mode}' is not valid: orchestrationMode is Uniform or Flexible."
+        raise invalid_parameter("orchestrationMode", message)
+    if not given.get("sku") and (mode == "Uniform" or properties.get("virtualMachineProfile")):
         raise invalid_parameter("sku", "Required parameter 'sku' is missing (null).")
+    return bool(mode == "Flexible")
 
 
 def _check_profile(name: str, profile: Json, image: ImageFacts | None) -> Json:

@@ -15,7 +15,7 @@ from sandbox.arm.operations import COMPUTE
 from sandbox.arm.paging import paged
 from sandbox.arm.store import Resource
 
-from . import extensions, identities, views, vm_shape
+from . import extensions, flexible_members, identities, own_interfaces, views, vm_shape
 from .disks import attached_disk
 from .limits import VM, Limits, require_size
 from .machines import Machines, decode
@@ -128,6 +128,19 @@ class VirtualMachines:
             return self._update(request, known, canonical(request.body), replace=False)
 
     def _create(self, request: Request, given: Json) -> Answer:
+        vm = self.make(request, given)
+        flexible_members.joined(self._core, vm)
+        shown = extensions.on_body(vm_shape.accepted(vm.body, given), extensions.of_machine(self._core, vm.id))
+        return self._core.operations.begin(
+            request, "compute.vm.create", vm.id, style=COMPUTE, status=201, body=shown, headers="aao",
+            location=vm.body["location"], latency=75,
+        )  # fmt: skip
+
+    def make(self, request: Request, given: Json, *, checked: bool = False) -> Resource:
+        """A new VM with all that comes with it, stored but not booted yet, in the running transaction.
+
+        ``checked`` tells that its ``osProfile`` was checked before, with secrets that are not in it any more.
+        """
         rid, properties = request.id, given.setdefault("properties", {})
         location = normal_location(required(given, "location"))
         zones = given.get("zones") or []
@@ -137,24 +150,28 @@ class VirtualMachines:
         check_fit(size, image)
         secrets = take_secrets(properties["osProfile"]) if properties.get("osProfile") else {}
         user_data = properties.pop("userData", "")
-        self._check_profile(rid.name, properties, secrets, image)
+        if not checked:
+            self._check_profile(rid.name, properties, secrets, image)
+        network: Json = properties.get("networkProfile") or {}
+        owned: list[str] = []
+        if network.get("networkInterfaceConfigurations"):
+            interfaces, owned = own_interfaces.make(request, rid, location, network)
+            given_interfaces = network.get("networkInterfaces") or []
+            properties["networkProfile"] = {"networkInterfaces": [*given_interfaces, *interfaces]}
         body = vm_shape.new_body(rid, given, location, size, image, time.time())
         check_os_disk(body["properties"]["storageProfile"]["osDisk"], image)
         identities.set_on(body, identities.merged(self._core, str(rid), None, given.get("identity"), replace=True))
         nics = self._check_nics(str(rid), body, size)
         self._limits.check(request.subscription, location, size, 1, spot=spot, machines=1)
         vm = Resource(str(rid), body, _internal(image, secrets, user_data))
+        vm.internal["owned_addresses"] = owned
         vm.internal["machine"] = self._machine(vm, size, nics, secrets, image)
         self._core.store.put(vm)
         self._machines.remember([vm])
         self._attach_disks(vm, image)
         for nic_id, primary in nics:
             self._core.service("network").attach(nic_id, str(rid), primary)
-        shown = vm_shape.accepted(body, given)
-        return self._core.operations.begin(
-            request, "compute.vm.create", rid, style=COMPUTE, status=201, body=shown, headers="aao",
-            location=location, latency=75,
-        )  # fmt: skip
+        return vm
 
     @staticmethod
     def _check_profile(name: str, properties: Json, secrets: Json, image: ImageFacts | None) -> None:
@@ -291,8 +308,10 @@ class VirtualMachines:
         shown = {**known.body, "properties": {**known.properties, "provisioningState": "Updating"}}
         shown = vm_shape.accepted(vm_shape.shown(shown, known.internal), asked, disks)
         shown = extensions.on_body(shown, extensions.of_machine(self._core, known.id))
+        # A deallocated machine lacks parts of its model: what writes it back is an update even if it changes tags only.
+        same = same and known.internal.get("power") != "deallocated"
         retried = known.properties["provisioningState"] == "Failed" and not known.internal.get("power")
-        if same and replace and not retried:
+        if same and not retried:
             self._core.store.put(known)
             return Answer(200, shown, {"ETag": known.body["etag"]})
         known.properties["provisioningState"] = "Updating"

@@ -13,6 +13,7 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import COMPUTE, Run
 from sandbox.arm.store import Resource
 
+from . import flexible_members
 from .limits import VM, Limits, allocation_failed
 from .limits import require_size as size_of
 from .machines import Machines
@@ -54,25 +55,30 @@ class VmActions:
     # requests
 
     def power(self, action: str, request: Request) -> Answer:
-        word, meanwhile, _unused, _unused, seconds = _POWER[action]
+        seconds = _POWER[action][4]
         with self._core.store.transaction():
             vm = self._core.require(request.id)
-            refuse_while_deleting(vm.body)
-            if vm.internal.get("generalized") and action not in ("deallocate", "powerOff"):
-                message = f"Operation '{word}' is not allowed on VM '{vm.rid.name}' since the VM is generalized."
-                raise ArmError(409, "OperationNotAllowed", message)
-            if action in ("restart",) and vm.internal.get("power") in ("deallocated", "stopped"):
-                message = f"Operation '{word}' is not allowed on VM '{vm.rid.name}' since the VM is not running."
-                raise ArmError(409, "OperationNotAllowed", message)
-            if action == "start" and vm.internal.get("power") == "deallocated":
-                self._allocate(request, vm)
-            if meanwhile:
-                vm.internal["power"] = meanwhile
-            self._touch(vm, "Updating")
+            self.begin_power(request, vm, action)
             return self._core.operations.begin(
                 request, "compute.vm.power", vm.id, style=COMPUTE, location=vm.body["location"], latency=seconds,
                 args={"action": action},
             )  # fmt: skip
+
+    def begin_power(self, request: Request, vm: Resource, action: str) -> None:
+        """Show a VM as it is while the action goes on. 409 if it cannot be done in the VM's state."""
+        word, meanwhile = _POWER[action][:2]
+        refuse_while_deleting(vm.body)
+        if vm.internal.get("generalized") and action not in ("deallocate", "powerOff"):
+            message = f"Operation '{word}' is not allowed on VM '{vm.rid.name}' since the VM is generalized."
+            raise ArmError(409, "OperationNotAllowed", message)
+        if action in ("restart",) and vm.internal.get("power") in ("deallocated", "stopped"):
+            message = f"Operation '{word}' is not allowed on VM '{vm.rid.name}' since the VM is not running."
+            raise ArmError(409, "OperationNotAllowed", message)
+        if action == "start" and vm.internal.get("power") == "deallocated":
+            self._allocate(request, vm)
+        if meanwhile:
+            vm.internal["power"] = meanwhile
+        self._touch(vm, "Updating")
 
     def _allocate(self, request: Request, vm: Resource) -> None:
         """Quota for a deallocated machine that starts again."""
@@ -107,6 +113,7 @@ class VmActions:
             work, args = "compute.vm.power", {"action": "deallocate"}
             if vm.properties.get("evictionPolicy") == "Delete":
                 work, args = "compute.vm.delete", {}
+                flexible_members.left(self._core, vm)
             self._core.operations.begin(
                 request, work, vm.id, style=COMPUTE, location=vm.body["location"], latency=30, args=args
             )
@@ -138,6 +145,7 @@ class VmActions:
                 self._core.require_group(request.subscription, request.group)
                 return Answer(204)
             self._touch(vm, "Deleting")
+            flexible_members.left(self._core, vm)
             return self._core.operations.begin(
                 request, "compute.vm.delete", vm.id, style=COMPUTE, location=vm.body["location"], latency=35
             )
@@ -157,12 +165,18 @@ class VmActions:
         self._core.store.update(vm_id, change)
 
     def work_create(self, run: Run) -> None:
-        vm = self._core.store.get(run.resource_id)
+        self.bring_up(run.resource_id, run.fault)
+
+    def bring_up(self, vm_id: str, fault: ArmError | None) -> None:
+        """Make and boot the machine of a new VM. Raises ArmError if that fails, or the ``fault``; the VM is Failed
+        then.
+        """
+        vm = self._core.store.get(vm_id)
         if vm is None:
             return
         try:
-            if run.fault is not None:
-                raise run.fault
+            if fault is not None:
+                raise fault
             self._check_room(vm)
             self._core.service("network").apply(vm.internal["machine"]["vnet"])
             self._set(vm.id, "Creating", "starting")
@@ -202,13 +216,19 @@ class VmActions:
         self._core.store.update(vm.id, change)
 
     def work_power(self, run: Run) -> None:
-        after, method = _POWER[run.args["action"]][2:4]
-        vm = self._core.store.get(run.resource_id)
+        self.change_power(run.resource_id, run.args["action"])
+
+    def change_power(self, vm_id: str, action: str) -> None:
+        """What an action does to the machine and to the VM's state. Raises ArmError if it fails; the VM is Failed
+        then.
+        """
+        after, method = _POWER[action][2:4]
+        vm = self._core.store.get(vm_id)
         if vm is None:
             return
         power = vm.internal.get("power", "")
         try:
-            if after == "running" and run.args["action"] == "start":
+            if after == "running" and action == "start":
                 self._check_room(vm)
             if method and not (method == "restart" and power in ("stopped", "deallocated", "")):
                 self._machines.act(method, vm)
@@ -234,6 +254,8 @@ class VmActions:
                 network.detach(entry["id"])
                 if (entry.get("properties") or {}).get("deleteOption") == "Delete":
                     self._delete_nic(entry["id"])
+            for public_id in vm.internal.get("owned_addresses", []):
+                network.delete_public_address(public_id)
             storage = vm.properties["storageProfile"]
             for disk in [storage["osDisk"], *storage["dataDisks"]]:
                 self._let_go(disk)

@@ -70,7 +70,7 @@ def new_body(rid: ResourceId, given: Json, location: str, size: Size, image: Ima
             **disk_controller(storage, image),
         },
         **({"osProfile": os_profile(profile, disk["osType"], scale_set=False)} if asked.get("osProfile") else {}),
-        "networkProfile": asked.get("networkProfile", {}),
+        "networkProfile": _network(asked.get("networkProfile") or {}),
         **spot_profile(asked),
         "timeCreated": stamp(now),
     }
@@ -84,6 +84,15 @@ def new_body(rid: ResourceId, given: Json, location: str, size: Size, image: Ima
         "properties": properties,
         "etag": '"1"',
     }
+
+
+def _network(asked: Json) -> Json:
+    """A ``networkProfile`` without the empty objects that templates leave where nothing was given."""
+    entries = asked.get("networkInterfaces")
+    if entries is None:
+        return asked
+    tidied = [{key: value for key, value in entry.items() if key != "properties" or value} for entry in entries]
+    return {**asked, "networkInterfaces": tidied}
 
 
 def name_data_disks(rid: ResourceId, disks: list[Json]) -> None:
@@ -136,6 +145,11 @@ def _same(asked: Any, known: Any) -> bool:
     return bool(asked == known)
 
 
+def _spot(priority: str) -> str:
+    """Low is what Spot was called before: one may become the other."""
+    return "Spot" if priority == "Low" else priority
+
+
 def check_unchanged(known: Json, asked: Json, secrets: Json, kept: Json) -> None:
     """409 PropertyChangeNotAllowed, as Azure does, for what only a new machine can have.
 
@@ -162,7 +176,7 @@ def check_unchanged(known: Json, asked: Json, secrets: Json, kept: Json) -> None
         raise not_allowed("imageReference")
     if asked.get("zones") is not None and asked["zones"] != known.get("zones", []):
         raise not_allowed("zones")
-    if "priority" in want and want["priority"] != have.get("priority", "Regular"):
+    if "priority" in want and _spot(want["priority"]) != _spot(have.get("priority", "Regular")):
         raise not_allowed("priority")
 
 
@@ -176,13 +190,13 @@ def updated(rid: ResourceId, known: Json, asked: Json, size: Size) -> Json:
     for key in _SHOWN_BY_REQUEST:
         if key in want:
             have[key] = merge(have.get(key, {}), want[key])
-    for key in ("evictionPolicy", "billingProfile"):
+    for key in ("priority", "evictionPolicy", "billingProfile"):
         if key in want:
             have[key] = want[key]
     have["hardwareProfile"] = merge(have["hardwareProfile"], want.get("hardwareProfile") or {})
     have["hardwareProfile"]["vmSize"] = size.name
     if want.get("networkProfile"):
-        have["networkProfile"] = want["networkProfile"]
+        have["networkProfile"] = _network(want["networkProfile"])
     if want.get("osProfile"):
         have["osProfile"] = merge(have.get("osProfile", {}), want["osProfile"])
     storage = want.get("storageProfile") or {}

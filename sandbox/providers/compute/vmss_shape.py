@@ -1,10 +1,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Uniform scale sets: the model with what Azure fills in, and instances made from it. Pure."""
+"""Scale sets: the model with what Azure fills in, and which instances to add and to remove. Pure."""
 
 from __future__ import annotations
 
 import copy
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -44,6 +45,36 @@ _PROFILE_OPTIONAL = (
 )
 
 
+def _flexible_interface(given: Json) -> Json:
+    """An interface configuration of a Flexible scale set, whose machines have interfaces of their own."""
+    asked = given.get("properties") or {}
+    pools = ("applicationSecurityGroups", "loadBalancerBackendAddressPools", "applicationGatewayBackendAddressPools")
+    addresses = [
+        {
+            "name": entry.get("name", "ipconfig"),
+            "properties": {
+                "privateIPAddressVersion": "IPv4",
+                **{key: [] for key in pools},
+                **(entry.get("properties") or {}),
+            },
+        }
+        for entry in asked.get("ipConfigurations") or []
+    ]
+    kept = {"disableTcpStateTracking": False, "enableIPForwarding": False, "auxiliaryMode": "None"}
+    return {
+        "name": given.get("name", "nic"),
+        "properties": {
+            "primary": False,
+            **kept,
+            "auxiliarySku": "None",
+            "deleteOption": "Delete",
+            **asked,
+            "dnsSettings": {"dnsServers": [], **(asked.get("dnsSettings") or {})},
+            "ipConfigurations": addresses,
+        },
+    }
+
+
 def _network_interface(given: Json) -> Json:
     asked = given.get("properties") or {}
     addresses = [
@@ -67,7 +98,7 @@ def _network_interface(given: Json) -> Json:
     }
 
 
-def network_interfaces(profile: Json) -> list[Json]:
+def network_interfaces(profile: Json, *, flexible: bool = False) -> list[Json]:
     """The interface configurations of a ``virtualMachineProfile``, with their defaults; the only one is primary.
 
     Raises 400 if there is none, or not exactly one primary, or one without a subnet.
@@ -76,7 +107,9 @@ def network_interfaces(profile: Json) -> list[Json]:
     given = (profile.get("networkProfile") or {}).get("networkInterfaceConfigurations") or []
     if not given:
         raise invalid_parameter(target, f"Required parameter '{target}' is missing (null).")
-    configured = [_network_interface(entry) for entry in given]
+    configured = [_flexible_interface(entry) if flexible else _network_interface(entry) for entry in given]
+    for entry in configured:
+        entry["properties"]["primary"] = str(entry["properties"]["primary"]).lower() == "true"
     if len(configured) == 1:
         configured[0]["properties"]["primary"] = True
     if sum(bool(entry["properties"]["primary"]) for entry in configured) != 1:
@@ -84,7 +117,7 @@ def network_interfaces(profile: Json) -> list[Json]:
         raise ArmError(400, "VirtualMachineMustHaveOneNetworkInterfaceAsPrimary", message, details=[])
     for entry in configured:
         for address in entry["properties"]["ipConfigurations"] or [{}]:
-            if (address.get("properties") or {}).get("publicIPAddressConfiguration"):
+            if (address.get("properties") or {}).get("publicIPAddressConfiguration") and not flexible:
                 message = "Public addresses of scale set instances are not supported here: use a NAT gateway."
                 raise ArmError(400, "OperationNotAllowed", message, target=f"{target}.publicIPAddressConfiguration")
             if not ((address.get("properties") or {}).get("subnet") or {}).get("id"):
@@ -93,13 +126,29 @@ def network_interfaces(profile: Json) -> list[Json]:
     return configured
 
 
-def model(asked: Json, size: Size, image: ImageFacts | None, now: float) -> Json:
+def is_flexible(body: Json) -> bool:
+    return str(body["properties"].get("orchestrationMode", "Uniform")) == "Flexible"
+
+
+def vm_size(body: Json) -> str:
+    """The size of the machines of a scale set; of a mix of sizes the first one."""
+    name = str((body.get("sku") or {}).get("name") or "")
+    mixed = ((body.get("properties") or {}).get("skuProfile") or {}).get("vmSizes") or []
+    return str(mixed[0].get("name", "")) if name.lower() == "mix" and mixed else name
+
+
+def model(asked: Json, size: Size, image: ImageFacts | None, now: float, *, flexible: bool = False) -> Json:
     """A ``virtualMachineProfile`` with its defaults. ``asked`` has no secrets in it."""
     storage = asked.get("storageProfile") or {}
+    network = asked.get("networkProfile") or {}
+    if flexible:
+        network = {"networkApiVersion": "2020-11-01", **network}
     disk = os_disk(storage.get("osDisk") or {}, image, storage_type=storage_type(size), scale_set=True)
     disks = [
         data_disk(entry, storage_type=storage_type(size), scale_set=True) for entry in storage.get("dataDisks") or []
     ]
+    for entry in [disk, *disks] if flexible else []:
+        entry.setdefault("deleteOption", "Delete")
     shown: Json = {
         "storageProfile": {
             "osDisk": disk,
@@ -108,16 +157,51 @@ def model(asked: Json, size: Size, image: ImageFacts | None, now: float) -> Json
             **disk_controller(storage, image),
         },
         "networkProfile": {
-            **(asked.get("networkProfile") or {}),
-            "networkInterfaceConfigurations": network_interfaces(asked),
+            **network,
+            "networkInterfaceConfigurations": network_interfaces(asked, flexible=flexible),
         },
         **{key: asked[key] for key in _PROFILE_OPTIONAL if key in asked},
         **spot_profile(asked),
         "timeCreated": asked.get("timeCreated") or stamp(now),
     }
     if asked.get("osProfile"):
-        shown["osProfile"] = os_profile(asked["osProfile"], disk["osType"], scale_set=True)
+        shown["osProfile"] = os_profile(asked["osProfile"], disk["osType"], scale_set=not flexible)
     return shown
+
+
+def new_flexible_body(
+    rid: ResourceId, given: Json, location: str, size: Size | None, image: ImageFacts | None, now: float
+) -> Json:
+    """The body of a new Flexible scale set, which may have no model: then machines are only added to it."""
+    asked, sku = given.get("properties", {}), given.get("sku") or {}
+    profile = asked.get("virtualMachineProfile")
+    properties: Json = {
+        "singlePlacementGroup": asked.get("singlePlacementGroup") or False,
+        "orchestrationMode": "Flexible",
+        **({"upgradePolicy": upgrade_policy(asked.get("upgradePolicy") or {"mode": "Manual"})} if profile else {}),
+        **({"virtualMachineProfile": model(profile, size, image, now, flexible=True)} if profile and size else {}),
+        "provisioningState": "Creating",
+        "uniqueId": new_guid(),
+        "platformFaultDomainCount": asked.get("platformFaultDomainCount") or 1,
+        "constrainedMaximumCapacity": asked.get("constrainedMaximumCapacity", False),
+        **({"zoneBalance": asked["zoneBalance"]} if "zoneBalance" in asked else {}),
+        **{key: asked[key] for key in _OPTIONAL if key in asked},
+        "timeCreated": stamp(now),
+    }
+    if asked.get("spotRestorePolicy"):
+        properties["spotRestorePolicy"] = {"enabled": False, "restoreTimeout": "PT1H", **asked["spotRestorePolicy"]}
+    shown_sku = {"name": sku.get("name") or (size.name if size else ""), "tier": sku.get("tier") or "Standard"}
+    return {
+        "name": rid.name,
+        "id": str(rid),
+        "type": VMSS,
+        "location": location,
+        "tags": given.get("tags") or {},
+        **{key: given[key] for key in ("zones", "plan") if given.get(key)},
+        "sku": {**shown_sku, "capacity": int(sku.get("capacity") or 0)},
+        "properties": properties,
+        "etag": '"1"',
+    }
 
 
 def new_body(rid: ResourceId, given: Json, location: str, size: Size, image: ImageFacts | None, now: float) -> Json:
@@ -179,14 +263,15 @@ def updated(known: Json, asked: Json, size: Size, image: ImageFacts | None) -> J
     """
     have, want = known["properties"], asked.get("properties") or {}
     profile = want.get("virtualMachineProfile") or {}
-    names = (profile.get("osProfile") or {}, have["virtualMachineProfile"].get("osProfile") or {})
+    before = have.get("virtualMachineProfile") or {}
+    names = (profile.get("osProfile") or {}, before.get("osProfile") or {})
     for key in ("computerNamePrefix", "adminUsername"):
         if key in names[0] and names[0][key] != names[1].get(key):
             raise not_allowed(f"osProfile.{key}")
     for key in ("orchestrationMode", "platformFaultDomainCount"):
         if key in want and want[key] != have.get(key):
             raise not_allowed(key)
-    if profile.get("priority") and profile["priority"] != have["virtualMachineProfile"].get("priority", "Regular"):
+    if profile.get("priority") and profile["priority"] != before.get("priority", "Regular") and before:
         raise not_allowed("virtualMachineProfile.priority")
     if "zones" in asked and asked["zones"] and list(asked["zones"]) != list(known.get("zones", [])):
         raise not_allowed("zones")
@@ -198,7 +283,12 @@ def updated(known: Json, asked: Json, size: Size, image: ImageFacts | None) -> J
         body["tags"] = asked["tags"] or {}
     sku = asked.get("sku") or {}
     capacity = sku.get("capacity")
-    body["sku"] = {**known["sku"], "name": size.name, "tier": sku.get("tier") or known["sku"].get("tier", "Standard")}
+    mix = (sku.get("name") or known["sku"]["name"]).lower() == "mix"
+    body["sku"] = {
+        **known["sku"],
+        "name": "Mix" if mix else size.name,
+        "tier": sku.get("tier") or known["sku"].get("tier", "Standard"),
+    }
     body["sku"]["capacity"] = known["sku"]["capacity"] if capacity is None else int(capacity)
     for key in (
         "singlePlacementGroup",
@@ -212,9 +302,10 @@ def updated(known: Json, asked: Json, size: Size, image: ImageFacts | None) -> J
     for key in ("upgradePolicy", "spotRestorePolicy"):
         if key in want:
             body["properties"][key] = merge(have.get(key, {}), want[key])
-    if profile or size.name != known["sku"]["name"]:
-        complete = merge(have["virtualMachineProfile"], profile)
-        body["properties"]["virtualMachineProfile"] = model(complete, size, image, 0.0)
+    if profile or (before and size.name != vm_size(known)):
+        complete = merge(before, profile)
+        flexible = is_flexible(known)
+        body["properties"]["virtualMachineProfile"] = model(complete, size, image, time.time(), flexible=flexible)
     return body
 
 
@@ -222,7 +313,7 @@ def same_model(one: Json, other: Json) -> bool:
     """Whether instances made from one body are like those made from the other."""
     return bool(
         one["sku"]["name"] == other["sku"]["name"]
-        and one["properties"]["virtualMachineProfile"] == other["properties"]["virtualMachineProfile"]
+        and one["properties"].get("virtualMachineProfile") == other["properties"].get("virtualMachineProfile")
     )
 
 
