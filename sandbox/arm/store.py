@@ -118,7 +118,8 @@ class Store:
                 db.execute(statement)
 
     def close(self) -> None:
-        with self._connections_lock:
+        # Not while another thread is in a transaction: a connection that is closed under it takes the process down.
+        with self._write, self._connections_lock:
             for connection in list(self._connections):
                 connection.close()
 
