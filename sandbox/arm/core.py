@@ -117,10 +117,15 @@ class Core:
         raise resource_not_found(rid.type_and_name, rid.group)
 
     def require_parent(self, rid: ids.ResourceId, verb: str = "write") -> Resource | None:
-        """The resource that ``rid`` is nested in (None if it is a top-level one), or 404 ParentResourceNotFound."""
+        """The resource that ``rid`` is nested in (None if it is a top-level one), or 404.
+
+        Who only reads is told that the parent is not there, all others that it is the parent of what they write.
+        """
         if rid.parent is None:
             return None
         parent = self.store.get(rid.parent)
+        if parent is None and verb == "read":
+            raise resource_not_found(rid.parent.type_and_name, rid.group)
         if parent is None:
             message = (
                 f"Failed to perform '{verb}' on resource(s) of type '{'/'.join(rid.types)}', because the parent "

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sandbox.arm.core import Core
 
-PROVIDERS = ("resources", "deployments", "identity", "authorization", "network", "compute", "storagecache")
+PROVIDERS = (
+    "resources",
+    "deployments",
+    "identity",
+    "authorization",
+    "network",
+    "compute",
+    "storagecache",
+    "storage",
+    "monitor",
+    "cost",
+)
 
 
 def register_all(core: Core) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from sandbox.arm.core import Core
 from sandbox.arm.router import GROUP, SUBSCRIPTION
+from sandbox.providers.deployments.export import Exports
 from sandbox.providers.deployments.service import STYLE, TYPE, Deployments
 
 
@@ -28,6 +29,7 @@ def register(core: Core) -> None:
     core.operations.add_style(STYLE)
     core.operations.register("deployments.run", deployments.run, handles_faults=True, apart=True)
     core.operations.register("deployments.delete", deployments.delete_work)
+    add("POST", f"{GROUP}/exportTemplate", Exports(core).export, type="Microsoft.Resources/resourceGroups")
     for scope in (GROUP, SUBSCRIPTION):
         path = f"{scope}/providers/{TYPE}"
         one = f"{path}/{{name}}"

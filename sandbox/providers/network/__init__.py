@@ -13,6 +13,9 @@ from sandbox.providers.network.addresses import Addresses, mac
 from sandbox.providers.network.base import NetworkType, invalid_reference
 from sandbox.providers.network.fabric import Fabric, prefix_of
 from sandbox.providers.network.interfaces import Interfaces, subnet_of
+from sandbox.providers.network.load_balancers import LoadBalancers
+from sandbox.providers.network.peerings import Peerings
+from sandbox.providers.network.plain import ApplicationGroups, PublicPrefixes, RouteTables
 from sandbox.providers.network.public import NatGateways, PublicAddresses
 from sandbox.providers.network.security_groups import SecurityGroups
 from sandbox.providers.network.vnets import VirtualNetworks
@@ -89,7 +92,16 @@ def register(core: Core) -> None:
     vnets, groups = VirtualNetworks(core, addresses, fabric), SecurityGroups(core, addresses, fabric)
     interfaces, public = Interfaces(core, addresses, fabric), PublicAddresses(core, addresses, fabric)
     gateways = NatGateways(core, addresses, fabric)
-    orders: list[tuple[NetworkType, int]] = [(interfaces, 40), (vnets, 60), (gateways, 65), (groups, 70), (public, 80)]
+    balancers, peerings = LoadBalancers(core, addresses, fabric), Peerings(vnets)
+    orders: list[tuple[NetworkType, int]] = [
+        (interfaces, 40),
+        (balancers, 50),
+        (vnets, 60),
+        (gateways, 65),
+        (groups, 70),
+        (public, 80),
+        *((plain(core, addresses, fabric), 85) for plain in (PublicPrefixes, ApplicationGroups, RouteTables)),
+    ]
     for provider, order in orders:
         core.router.resource(
             provider.type,
@@ -102,7 +114,9 @@ def register(core: Core) -> None:
         )
         core.on_group_delete(provider.type, order, provider.destroy)
     vnets.add_subnet_routes()
+    peerings.add_routes()
     groups.add_rule_routes()
+    balancers.add_child_routes()
     usages.register(core)
     core.offer("network", Network(core, addresses, fabric, interfaces, public))
     core.offer("network_recovered", fabric.recovered)

@@ -98,7 +98,7 @@ class NetworkType:
         for key in ("zones", "sku", "extendedLocation"):
             if given.get(key):
                 body[key] = given[key]
-        guid = known.properties["resourceGuid"] if known else new_guid()
+        guid = (known.properties.get("resourceGuid") if known else None) or new_guid()
         body["properties"] = {"provisioningState": "Updating", "resourceGuid": guid, **self.build(request, known)}
         return body
 

@@ -20,6 +20,13 @@ from sandbox.providers.network.vnets import find
 CONFIGURATION_KIND = "networkInterfaces/ipConfigurations"
 
 
+# What a configuration may be a member of; kept as given.
+MEMBERSHIPS = (
+    "loadBalancerBackendAddressPools",
+    "loadBalancerInboundNatRules",
+    "applicationSecurityGroups",
+    "applicationGatewayBackendAddressPools",
+)
 CONFIGURATION_SHAPE = {
     "primary": bool,
     "privateIPAddress": str,
@@ -27,6 +34,7 @@ CONFIGURATION_SHAPE = {
     "privateIPAddressVersion": str,
     "subnet": REFERENCE,
     "publicIPAddress": REFERENCE,
+    **{key: [REFERENCE] for key in MEMBERSHIPS},
 }
 
 
@@ -134,6 +142,7 @@ class Interfaces(NetworkType):
         if public:
             properties["publicIPAddress"] = {"id": require_reference(self.core, public, nic_id).id}
         properties |= {"subnet": {"id": subnet["id"]}, "primary": primary, "privateIPAddressVersion": version}
+        properties |= {key: wanted[key] for key in MEMBERSHIPS if wanted.get(key)}
         return entry
 
     def _require_subnet(self, subnet_id: str, nic_id: str) -> dict[str, Any]:

@@ -150,15 +150,15 @@ class SecurityGroups(NetworkType):
             list=lambda request: self._list_rules(request, "defaultSecurityRules"),
         )
 
-    def _group_of(self, rid: ids.ResourceId) -> Resource:
+    def _group_of(self, rid: ids.ResourceId, verb: str = "write") -> Resource:
         self.core.require_group(rid.subscription, rid.group)
-        parent = self.core.require_parent(rid, "read")
+        parent = self.core.require_parent(rid, verb)
         if parent is None:
             raise not_found(rid)
         return parent
 
     def _get_rule(self, request: Request, key: str) -> Answer:
-        for entry in self._group_of(request.id).properties[key]:
+        for entry in self._group_of(request.id, "read").properties[key]:
             if entry["name"].lower() == request.id.name.lower():
                 return Answer(200, entry, {"ETag": entry["etag"]})
         raise not_found(request.id)

@@ -26,6 +26,7 @@ from sandbox.providers.network.base import (
     stamp,
 )
 from sandbox.providers.network.fabric import prefix_of
+from sandbox.providers.network.peering_state import disconnect
 
 SUBNET_KIND = "virtualNetworks/subnets"
 REFERENCES = ("networkSecurityGroup", "routeTable", "natGateway")
@@ -127,8 +128,8 @@ class VirtualNetworks(NetworkType):
                 for endpoint in wanted["serviceEndpoints"]
             ]
         properties["delegations"] = [self._delegation(entry["id"], one) for one in wanted.get("delegations") or []]
-        # The default changed with the api-versions of 2022.
-        default = "Enabled" if api_version < "2022" else "Disabled"
+        # Versions before the property was there leave what is the default now; those up to 2021 had another.
+        default = "Enabled" if "2019" <= api_version < "2022" else "Disabled"
         properties["privateEndpointNetworkPolicies"] = wanted.get("privateEndpointNetworkPolicies", default)
         properties["privateLinkServiceNetworkPolicies"] = wanted.get("privateLinkServiceNetworkPolicies", "Enabled")
         if wanted.get("defaultOutboundAccess") is not None:
@@ -212,6 +213,10 @@ class VirtualNetworks(NetworkType):
     def networks(self, resource: Resource) -> set[str]:
         return {resource.id}
 
+    def removed(self, resource: Resource) -> None:
+        for entry in resource.properties["virtualNetworkPeerings"]:
+            disconnect(self.core.store, resource, reference(entry["properties"]["remoteVirtualNetwork"]))
+
     # subnets
 
     def add_subnet_routes(self) -> None:
@@ -225,15 +230,15 @@ class VirtualNetworks(NetworkType):
         )
         self.core.router.action(self.type, "CheckIPAddressAvailability", self._available, method="GET")
 
-    def _network_of(self, rid: ids.ResourceId) -> Resource:
+    def _network_of(self, rid: ids.ResourceId, verb: str = "write") -> Resource:
         self.core.require_group(rid.subscription, rid.group)
-        parent = self.core.require_parent(rid, "read")
+        parent = self.core.require_parent(rid, verb)
         if parent is None:
             raise not_found(rid)
         return parent
 
     def _get_subnet(self, request: Request) -> Answer:
-        entry = find(self._network_of(request.id), request.id.name)
+        entry = find(self._network_of(request.id, "read"), request.id.name)
         if entry is None:
             raise not_found(request.id)
         return Answer(200, self._shown_subnet(entry), {"ETag": entry["etag"]})
@@ -375,6 +380,8 @@ _SPELLINGS = {
         "virtualMachines",
         "networkInterfaces",
         "ipConfigurations",
+        "loadBalancers",
+        "frontendIPConfigurations",
     )
 }
 

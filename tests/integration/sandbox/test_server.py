@@ -182,7 +182,7 @@ def test_every_answer_has_azures_headers(caller: Caller) -> None:
         ("GET", "/providers/Microsoft.Nothing/things", 404, "InvalidResourceNamespace"),
         ("GET", "/providers/Microsoft.Network/things", 404, "InvalidResourceType"),
         ("GET", f"{NSG}/none", 404, "ResourceNotFound"),
-        ("GET", "/providers/Microsoft.Network/virtualNetworks/none/subnets/s", 404, "ParentResourceNotFound"),
+        ("GET", "/providers/Microsoft.Network/virtualNetworks/none/subnets/s", 404, "ResourceNotFound"),
         ("POST", f"{NSG}/none", 405, "MethodNotAllowed"),
     ],
 )

@@ -1,0 +1,298 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Microsoft.Insights and Microsoft.OperationalInsights: metric alerts, action groups, workspaces. Kept; none fires."""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sandbox.arm import shapes
+from sandbox.arm.core import Core, hex_digits, new_guid
+from sandbox.arm.errors import ArmError
+from sandbox.arm.messages import Answer, Request
+from sandbox.arm.operations import Run, Style, stamp
+from sandbox.arm.store import Resource
+from sandbox.providers import common
+
+ALERTS = "Microsoft.Insights/metricAlerts"
+ACTIONS = "Microsoft.Insights/actionGroups"
+WORKSPACES = "Microsoft.OperationalInsights/workspaces"
+STYLE = Style("workspaces", "Microsoft.OperationalInsights", retry=5, poll=5)
+CREATE_SECONDS = 10.0
+RECEIVERS = (
+    "emailReceivers", "smsReceivers", "webhookReceivers", "eventHubReceivers", "itsmReceivers",
+    "azureAppPushReceivers", "automationRunbookReceivers", "voiceReceivers", "logicAppReceivers",
+    "azureFunctionReceivers", "armRoleReceivers",
+)  # fmt: skip
+WORKSPACE_SKUS = (
+    "Free",
+    "Standard",
+    "Premium",
+    "PerNode",
+    "PerGB2018",
+    "Standalone",
+    "CapacityReservation",
+    "LACluster",
+)
+
+
+class Kept:
+    """Resources of ``global`` location that are kept as given."""
+
+    def __init__(self, core: Core, kind: str, created: int) -> None:
+        self._core = core
+        self._kind = kind
+        self._created = created
+
+    def shape(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The properties as they are kept."""
+        raise NotImplementedError
+
+    def put(self, request: Request) -> Answer:
+        request.body = shapes.read(request.body, {"location": str, "properties": dict})
+        with self._core.store.transaction():
+            known = self._core.store.get(request.id)
+            resource = known or Resource(str(request.id), {})
+            resource.body = {
+                "id": resource.id,
+                "name": request.id.name,
+                "type": self._kind,
+                "location": str(request.body.get("location") or "global").lower(),
+            }
+            found = common.tags(request.body)
+            if found is not None:
+                resource.body["tags"] = found
+            resource.body["properties"] = self.shape(request.body.get("properties") or {})
+            self._core.store.put(resource)
+        return Answer(200 if known else self._created, resource.body)
+
+    def patch(self, request: Request) -> Answer:
+        request.body = shapes.read(request.body, {"properties": dict})
+        with self._core.store.transaction():
+            resource = self._core.require(request.id)
+            found = common.tags(request.body)
+            if found is not None:
+                resource.body["tags"] = found
+            resource.body["properties"] = self.shape({**resource.properties, **(request.body.get("properties") or {})})
+            self._core.store.put(resource)
+        return Answer(200, resource.body)
+
+    def delete(self, request: Request) -> Answer:
+        self._core.require_group(request.subscription, request.group)
+        known = self._core.store.exists(request.id)
+        self._core.store.delete(request.id)
+        return Answer(200 if known else 204)
+
+    def routes(self) -> None:
+        self._core.router.resource(
+            self._kind,
+            get=self._core.get_handler,
+            put=self.put,
+            patch=self.patch,
+            delete=self.delete,
+            list=self._core.list_handler,
+            list_all=self._core.list_handler,
+        )
+
+
+class Alerts(Kept):
+    """Metric alerts."""
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core, ALERTS, 200)
+
+    def shape(self, given: dict[str, Any]) -> dict[str, Any]:
+        for key in ("severity", "enabled", "evaluationFrequency", "windowSize", "criteria", "scopes"):
+            if given.get(key) is None:
+                raise ArmError(400, "BadRequest", f"The property '{key}' is required and was not provided.")
+        if isinstance(given["severity"], bool) or given["severity"] not in range(5):
+            raise ArmError(400, "BadRequest", "Severity must be between 0 and 4.")
+        made = {key: value for key, value in given.items() if value is not None}
+        criteria = dict(made["criteria"])
+        for key in ("allOf", "anyOf"):
+            if isinstance(criteria.get(key), list):
+                criteria[key] = [_without_empty(entry) for entry in criteria[key]]
+        made["criteria"] = criteria
+        return made
+
+    def status(self, request: Request) -> Answer:
+        """The state of the alert for each of its targets."""
+        alert = self._core.require(request.id)
+        entries = []
+        for target in alert.properties["scopes"]:
+            name = base64.b64encode(f"resourceId={target}".encode()).decode()
+            entries.append(
+                {
+                    "id": f"{alert.id}/status/{name}",
+                    "name": name,
+                    "type": f"{ALERTS}/status",
+                    "properties": {
+                        "dimensions": {"resourceId": target},
+                        "status": "Healthy",
+                        "timestamp": _time(time.time()),
+                    },
+                }
+            )
+        return Answer(200, {"value": entries})
+
+
+def _without_empty(criterion: Any) -> Any:
+    if not isinstance(criterion, dict):
+        return criterion
+    return {key: value for key, value in criterion.items() if key != "dimensions" or value}
+
+
+class ActionGroups(Kept):
+    """Action groups: whom an alert would tell."""
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core, ACTIONS, 201)
+
+    def shape(self, given: dict[str, Any]) -> dict[str, Any]:
+        short = given.get("groupShortName")
+        if not isinstance(short, str) or not 1 <= len(short) <= 12:
+            raise ArmError(400, "InvalidActionGroupShortName", "The group short name must have 1 to 12 characters.")
+        return {"groupShortName": short, "enabled": True, **{key: [] for key in RECEIVERS}, **given}
+
+
+class Workspaces:
+    """Log Analytics workspaces."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def put(self, request: Request) -> Answer:
+        shape = {"location": str, "properties": {"sku": {"name": str}, "retentionInDays": int, "features": dict}}
+        request.body = shapes.read(request.body, shape)
+        if not re.fullmatch(r"[A-Za-z0-9][-A-Za-z0-9]{2,61}[A-Za-z0-9]", request.id.name):
+            text = f"Workspace name '{request.id.name}' is invalid: 4 to 63 letters, digits and hyphens are allowed."
+            raise ArmError(400, "InvalidParameter", text, target="workspaceName")
+        with self._core.store.transaction():
+            known = self._core.store.get(request.id)
+            resource = known or Resource(str(request.id), {}, {"keys": [_secret(), _secret()]})
+            location = common.region(request, known)
+            properties = self._properties(request.body.get("properties") or {}, known)
+            resource.body = {"properties": properties, "location": location}
+            found = common.tags(request.body)
+            if found is not None:
+                resource.body["tags"] = found
+            resource.body |= {"id": resource.id, "name": resource.rid.name, "type": WORKSPACES, "etag": _etag()}
+            if known is not None:
+                self._core.store.put(resource)
+                return Answer(200, resource.body)
+            properties["provisioningState"] = "Creating"
+            self._core.store.put(resource)
+            answer = self._core.operations.begin(
+                request,
+                "workspaces.create",
+                resource.id,
+                style=STYLE,
+                status=201,
+                body=resource.body,
+                latency=CREATE_SECONDS,
+                location=location,
+            )
+            # There is no operation to be polled: the resource itself tells when it is ready.
+            url = f"{request.base_url}{resource.id}?api-version={request.api_version}"
+            return Answer(201, answer.body, {"Location": url})
+
+    def create_work(self, run: Run) -> None:
+        def settle(resource: Resource) -> None:
+            resource.properties.update({"provisioningState": "Succeeded", "modifiedDate": _time(time.time())})
+            resource.body["etag"] = _etag()
+
+        self._core.store.update(run.resource_id, settle)
+
+    def _properties(self, given: dict[str, Any], known: Resource | None) -> dict[str, Any]:
+        before, now = known.properties if known else {}, _time(time.time())
+        sku = given.get("sku") or {key: v for key, v in (before.get("sku") or {}).items() if key != "lastSkuUpdate"}
+        sku = sku or {"name": "PerGB2018"}
+        names = {name.lower(): name for name in WORKSPACE_SKUS}
+        if str(sku.get("name")).lower() not in names:
+            text = f"Invalid sku name '{sku.get('name')}'. Allowed: {', '.join(WORKSPACE_SKUS)}."
+            raise ArmError(400, "InvalidParameter", text, target="sku.name")
+        sku = {**sku, "name": names[str(sku["name"]).lower()]}
+        old = before.get("sku") or {}
+        updated = old.get("lastSkuUpdate") if {**old, "lastSkuUpdate": 0} == {**sku, "lastSkuUpdate": 0} else None
+        days = given.get("retentionInDays", before.get("retentionInDays", 30))
+        if not 4 <= days <= 730:
+            text = f"'RetentionInDays' property doesn't match the SKU limits: {days}."
+            raise ArmError(400, "InvalidParameter", text, target="retentionInDays")
+        reset = (datetime.now(UTC) + timedelta(days=1)).replace(hour=0, minute=0, second=0)
+        capping = given.get("workspaceCapping") or before.get("workspaceCapping") or {}
+        features = {"legacy": 0, "searchVersion": 1, "enableLogAccessUsingOnlyResourcePermissions": True}
+        made: dict[str, Any] = {
+            "customerId": before.get("customerId") or new_guid(),
+            "provisioningState": "Succeeded",
+            "sku": {**sku, "lastSkuUpdate": updated or now},
+            "retentionInDays": days,
+            "features": {**features, **(before.get("features") or {}), **(given.get("features") or {})},
+            "workspaceCapping": {
+                "dailyQuotaGb": float(capping.get("dailyQuotaGb", -1.0)),
+                "quotaNextResetTime": f"{reset:%Y-%m-%dT%H:%M:%SZ}",
+                "dataIngestionStatus": "RespectQuota",
+            },
+        }
+        for key in ("publicNetworkAccessForIngestion", "publicNetworkAccessForQuery"):
+            made[key] = given.get(key, before.get(key, "Enabled"))
+        for key in ("forceCmkForQuery", "defaultDataCollectionRuleResourceId"):
+            if given.get(key) is not None:
+                made[key] = given[key]
+        return {**made, "createdDate": before.get("createdDate") or now, "modifiedDate": now}
+
+    def patch(self, request: Request) -> Answer:
+        with self._core.store.transaction():
+            resource = self._core.require(request.id)
+            resource.body["properties"] = self._properties(request.body.get("properties") or {}, resource)
+            found = common.tags(request.body)
+            if found is not None:
+                resource.body["tags"] = found
+            resource.body["etag"] = _etag()
+            self._core.store.put(resource)
+        return Answer(200, resource.body)
+
+    def delete(self, request: Request) -> Answer:
+        self._core.require_group(request.subscription, request.group)
+        known = self._core.store.exists(request.id)
+        self._core.store.delete(request.id)
+        return Answer(200 if known else 204)
+
+    def shared_keys(self, request: Request) -> Answer:
+        keys = self._core.require(request.id).internal["keys"]
+        return Answer(200, {"primarySharedKey": keys[0], "secondarySharedKey": keys[1]})
+
+
+def _etag() -> str:
+    return f'"{hex_digits(8)}-0000-0700-0000-{hex_digits(12)}"'
+
+
+def _secret() -> str:
+    return base64.b64encode(secrets.token_bytes(64)).decode()
+
+
+def _time(seconds: float) -> str:
+    return stamp(seconds).removesuffix("+00:00") + "Z"
+
+
+def register(core: Core) -> None:
+    alerts, workspaces = Alerts(core), Workspaces(core)
+    alerts.routes()
+    core.router.action(ALERTS, "status", alerts.status, method="GET")
+    ActionGroups(core).routes()
+    core.operations.add_style(STYLE)
+    core.operations.register("workspaces.create", workspaces.create_work)
+    core.router.resource(
+        WORKSPACES,
+        get=core.get_handler,
+        put=workspaces.put,
+        patch=workspaces.patch,
+        delete=workspaces.delete,
+        list=core.list_handler,
+        list_all=core.list_handler,
+    )
+    core.router.action(WORKSPACES, "sharedKeys", workspaces.shared_keys)

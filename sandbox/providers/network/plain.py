@@ -1,0 +1,126 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Network resources that are only kept: public prefixes, application security groups, route tables."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, ClassVar
+
+from sandbox.arm import ids
+from sandbox.arm.errors import ArmError
+from sandbox.arm.messages import Request
+from sandbox.arm.store import Resource
+from sandbox.providers.network.base import NetworkType, child, reference
+from sandbox.providers.network.fabric import VNET
+
+# Documentation addresses (RFC 5735): prefixes are shown, machines get no address from them.
+PREFIXES = ipaddress.IPv4Network("198.51.100.0/24")
+PREFIXES_V6 = ipaddress.IPv6Network("2001:db8::/32")
+
+
+class PublicPrefixes(NetworkType):
+    """publicIPPrefixes: a range of public addresses."""
+
+    kind = "publicIPPrefixes"
+    shape: ClassVar[dict[str, Any]] = {"prefixLength": int, "publicIPAddressVersion": str, "ipTags": [dict]}
+
+    def _body(self, request: Request, known: Resource | None) -> dict[str, Any]:
+        body = super()._body(request, known)
+        body["sku"] = {"name": "Standard", "tier": "Regional", **(body.get("sku") or {})}
+        return body
+
+    def build(self, request: Request, known: Resource | None) -> dict[str, Any]:
+        given = request.body.get("properties") or {}
+        version = given.get("publicIPAddressVersion", "IPv4")
+        length = given.get("prefixLength", 28 if version == "IPv4" else 124)
+        low, high = (21, 31) if version == "IPv4" else (109, 127)
+        if not low <= length <= high:
+            text = f"Prefix length {length} of {request.id} is invalid. It must be between {low} and {high}."
+            raise ArmError(400, "PublicIpPrefixLengthInvalid", text, details=[])
+        if known is not None and known.properties["prefixLength"] != length:
+            text = f"Prefix length of {known.id} cannot be changed."
+            raise ArmError(400, "PublicIpPrefixLengthCannotBeChanged", text, details=[])
+        made = {"prefixLength": length, "publicIPAddressVersion": version, "ipTags": given.get("ipTags") or []}
+        for key in ("ipPrefix", "publicIPAddresses", "natGateway"):
+            if known is not None and key in known.properties:
+                made[key] = known.properties[key]
+        return made
+
+    def settled(self, resource: Resource) -> None:
+        properties = resource.properties
+        if "ipPrefix" not in properties:
+            number = self.core.store.next_number("public-prefixes")
+            pool = PREFIXES if properties["publicIPAddressVersion"] == "IPv4" else PREFIXES_V6
+            size = 1 << (pool.max_prefixlen - properties["prefixLength"])
+            start = int(pool.network_address) + number * size % max(pool.num_addresses, size)
+            properties["ipPrefix"] = f"{ipaddress.ip_address(start)}/{properties['prefixLength']}"
+
+    def shown(self, resource: Resource) -> dict[str, Any]:
+        for gateway in self.core.store.list("Microsoft.Network/natGateways", subscription=resource.rid.subscription):
+            wanted = (ids.key(reference(entry)) for entry in gateway.properties.get("publicIpPrefixes", []))
+            if ids.key(resource.id) in wanted:
+                return {**resource.body, "properties": {**resource.properties, "natGateway": {"id": gateway.id}}}
+        return resource.body
+
+    def guard(self, resource: Resource) -> None:
+        holder = reference(self.shown(resource)["properties"].get("natGateway"))
+        if holder:
+            text = (
+                f"Public IP prefix {resource.id} can not be deleted since it is still allocated to resource {holder}."
+            )
+            raise ArmError(400, "PublicIPPrefixCannotBeDeleted", text, details=[])
+
+
+class ApplicationGroups(NetworkType):
+    """applicationSecurityGroups: names for interfaces in security rules."""
+
+    kind = "applicationSecurityGroups"
+
+    def build(self, request: Request, known: Resource | None) -> dict[str, Any]:
+        return {}
+
+    def _body(self, request: Request, known: Resource | None) -> dict[str, Any]:
+        body = super()._body(request, known)
+        body["properties"].pop("resourceGuid", None)
+        return body
+
+
+class RouteTables(NetworkType):
+    """routeTables. Booted machines do not follow them."""
+
+    kind = "routeTables"
+    shape: ClassVar[dict[str, Any]] = {
+        "disableBgpRoutePropagation": bool,
+        "routes": [{"name": str, "properties": {"addressPrefix": str, "nextHopType": str, "nextHopIpAddress": str}}],
+    }
+
+    def build(self, request: Request, known: Resource | None) -> dict[str, Any]:
+        given = request.body.get("properties") or {}
+        own = known.id if known else str(request.id)
+        return {
+            "disableBgpRoutePropagation": bool(given.get("disableBgpRoutePropagation", False)),
+            "routes": [self._route(own, entry) for entry in given.get("routes") or []],
+        }
+
+    def _route(self, own: str, given: dict[str, Any]) -> dict[str, Any]:
+        properties = {"hasBgpOverride": False, **(given.get("properties") or {})}
+        return child(own, f"{self.kind}/routes", str(given.get("name") or ""), properties)
+
+    def shown(self, resource: Resource) -> dict[str, Any]:
+        users = self._users(resource)
+        return {**resource.body, "properties": {**resource.properties, **({"subnets": users} if users else {})}}
+
+    def _users(self, resource: Resource) -> list[dict[str, str]]:
+        return [
+            {"id": subnet["id"]}
+            for vnet in self.core.store.list(VNET, subscription=resource.rid.subscription)
+            for subnet in vnet.properties["subnets"]
+            if ids.key(reference(subnet["properties"].get("routeTable"))) == ids.key(resource.id)
+        ]
+
+    def guard(self, resource: Resource) -> None:
+        users = self._users(resource)
+        if users:
+            text = f"Route table {resource.body['name']} is in use and cannot be deleted."
+            raise ArmError(400, "InUseRouteTableCannotBeDeleted", text, details=[])

@@ -1,0 +1,80 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Storage accounts: names, defaults by kind and api-version, keys, containers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.unit.sandbox.conftest import Arm
+
+ACCOUNT = "/providers/Microsoft.Storage/storageAccounts/account1"
+BODY: dict[str, Any] = {"location": "westeurope", "kind": "StorageV2", "sku": {"name": "Standard_LRS"}}
+
+
+def create(arm: Arm, path: str = ACCOUNT, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    answer = arm.send("PUT", path, body or BODY)
+    assert (answer.status, answer.body) == (202, None)
+    arm.wait()
+    read: dict[str, Any] = arm.send("GET", path).body
+    return read
+
+
+def test_creation_is_polled_by_its_location_which_ends_with_the_account(arm: Arm) -> None:
+    answer = arm.send("PUT", ACCOUNT, BODY)
+    assert "Azure-AsyncOperation" not in answer.headers
+    arm.wait()
+    name = answer.headers["Location"].partition("?")[0].rpartition("/")[2]
+    operation = arm.core.operations.get(name)
+    assert operation is not None
+    assert operation.record["output"] == arm.send("GET", ACCOUNT).body
+    assert operation.record["output"]["properties"]["provisioningState"] == "Succeeded"
+    assert arm.send("PUT", ACCOUNT, BODY).status == 200
+
+
+def test_what_an_account_serves_depends_on_its_kind(arm: Arm) -> None:
+    assert set(create(arm)["properties"]["primaryEndpoints"]) == {"dfs", "web", "blob", "queue", "table", "file"}
+    old = {"location": "westeurope", "properties": {"accountType": "Premium_LRS"}}
+    made = create(arm, ACCOUNT.replace("account1", "account2"), old)
+    assert (made["kind"], made["sku"]) == ("Storage", {"name": "Premium_LRS", "tier": "Premium"})
+    assert set(made["properties"]["primaryEndpoints"]) == {"blob"}
+    grs = create(arm, ACCOUNT.replace("account1", "account3"), {**BODY, "sku": {"name": "Standard_RAGRS"}})
+    assert grs["properties"]["secondaryLocation"] == "northeurope"
+
+
+@pytest.mark.parametrize("name", ["ab", "Upper", "has-hyphen", "x" * 25])
+def test_bad_names_are_refused(arm: Arm, name: str) -> None:
+    answer = arm.send("PUT", ACCOUNT.replace("account1", name), BODY)
+    assert answer.body["error"]["code"] == "AccountNameInvalid"
+
+
+def test_names_are_unique_in_all_groups(arm: Arm) -> None:
+    create(arm)
+    arm.make("/subscriptions/00000000-0000-4000-8000-000000000002/resourceGroups/other")
+    path = f"/subscriptions/00000000-0000-4000-8000-000000000002/resourceGroups/other{ACCOUNT}"
+    assert arm.send("PUT", path, BODY).body["error"]["code"] == "StorageAccountAlreadyTaken"
+
+
+def test_keys_are_told_on_request_only_and_change_one_by_one(arm: Arm) -> None:
+    create(arm)
+    keys = arm.send("POST", f"{ACCOUNT}/listKeys").body["keys"]
+    assert keys[0]["value"] not in str(arm.send("GET", ACCOUNT).body)
+    changed = arm.send("POST", f"{ACCOUNT}/regenerateKey", {"keyName": "key2"}).body["keys"]
+    assert changed[0]["value"] == keys[0]["value"]
+    assert changed[1]["value"] != keys[1]["value"]
+
+
+def test_containers_live_below_an_account(arm: Arm) -> None:
+    path = f"{ACCOUNT}/blobServices/default/containers/data"
+    assert arm.send("PUT", path, {}).status == 404
+    create(arm)
+    assert arm.send("PUT", path, {}).status == 201
+    assert arm.send("GET", path).body["name"] == "data"
+    found = arm.send("GET", f"{ACCOUNT}/blobServices/default/containers").body["value"]
+    assert [entry["name"] for entry in found] == ["data"]
+    assert arm.send("DELETE", ACCOUNT).status == 200
+    create(arm)
+    assert arm.send("GET", path).body["error"]["code"] == "ContainerNotFound"
