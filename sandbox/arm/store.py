@@ -13,7 +13,6 @@ import json
 import sqlite3
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -111,24 +110,23 @@ class Store:
         self._path = path
         self._local = threading.local()
         self._write = threading.RLock()
-        self._connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
-        self._connections_lock = threading.Lock()
         with self.transaction() as db:
             for statement in SCHEMA.split(";"):
                 db.execute(statement)
 
     def close(self) -> None:
-        # Not while another thread is in a transaction: a connection that is closed under it takes the process down.
-        with self._write, self._connections_lock:
-            for connection in list(self._connections):
-                connection.close()
+        """Close this thread's connection. Those of other threads close when their threads end: SQLite takes the
+        process down if one is closed while its thread still reads.
+        """
+        connection: _Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            self._local.connection = None
+            connection.close()
 
     def _db(self) -> sqlite3.Connection:
         connection: _Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = _Connection(self._path)
-            with self._connections_lock:
-                self._connections.add(connection)
         return connection.db
 
     @contextmanager
