@@ -75,7 +75,7 @@ def run(
             begun = time.time()
             submit(session, commands)
         with session.stage("Passes, until the queue is done and the nodes are gone"):
-            snapshots = follow(session)
+            snapshots, owner_sees = follow(session)
         mpi_output = session.ssh(LOGIN, f"cd {HOME} && cat mpi_test-*.out || tail -n 20 mpi_test-*.log")
         expand = hostlists(session, snapshots)
         passes = [record for record in decisions(session) if record["kind"] == "pass"]
@@ -98,6 +98,7 @@ def run(
         passes=passes,
         stages=session.stages,
         mpi_output=mpi_output,
+        owner_sees=owner_sees,
         left=left,
     )
 
@@ -130,8 +131,11 @@ def submit(session: Session, commands: Sequence[str] = ()) -> None:
             session.say(line)
 
 
-def follow(session: Session) -> list[timeline.Snapshot]:
-    """Run passes on a timer until only jobs that can never run are left and every compute machine is gone."""
+def follow(session: Session) -> tuple[list[timeline.Snapshot], str]:
+    """Run passes on a timer until only jobs that can never run are left and every compute machine is gone.
+
+    Returns what was seen, and what squeue says to the owner of the job that can never run.
+    """
     deadline = time.monotonic() + 600
     told = 0
     with Watch(session, HEAD, instances(session, CLUSTER)) as watch:
@@ -144,15 +148,15 @@ def follow(session: Session) -> list[timeline.Snapshot]:
             if begun > deadline:
                 raise DemoError("the queue was not done after 600 s of passes")
             time.sleep(max(0.0, PASS_INTERVAL - (time.monotonic() - begun)))
-        toobig = session.ssh(LOGIN, "squeue --name=toobig --noheader --format='%i %T %r'")
-        session.say(f"what the owner of the job that can never run sees in squeue:   {toobig.strip()}")
+        toobig = session.ssh(LOGIN, "squeue --name=toobig --noheader --format='%i %T %r'").strip()
+        session.say(f"what the owner of the job that can never run sees in squeue:   {toobig}")
         note = session.ssh(LOGIN, f"scontrol show job {toobig.split()[0]} | grep AdminComment")
         session.say(f"... and in scontrol show job:   {note.strip()}")
         session.ssh(LOGIN, f"scancel {toobig.split()[0]}")
         session.say("one more pass: there is nothing left to do")
         session.play("autoscale", show=False)
         tell(session, told)
-    return watch.snapshots
+    return watch.snapshots, toobig
 
 
 def tell(session: Session, told: int) -> int:

@@ -24,6 +24,7 @@ class Outcome:
     passes: Sequence[dict[str, Any]]
     stages: Sequence[tuple[str, float]]
     mpi_output: str
+    owner_sees: str
     left: Sequence[str]
 
     def node_seconds(self) -> float:

@@ -70,8 +70,8 @@ def test_every_task_of_the_array_completed(outcome: Outcome) -> None:
 
 def test_the_owner_of_the_impossible_job_is_told_why(outcome: Outcome) -> None:
     (job,) = by_name(outcome, "toobig")
-    assert job.started is None
-    assert job.reason not in {"", "None", "Priority", "Resources"}
+    assert (job.state, job.nodes) == ("CANCELLED", "")
+    assert outcome.owner_sees == f"{job.id} PENDING PartitionNodeLimit"
     assert "8 nodes" in job.note
 
 
@@ -108,8 +108,10 @@ def test_passes_do_not_ask_more_of_azure_than_their_scale_sets_need(outcome: Out
 def test_a_job_runs_on_the_next_size_when_azure_has_none_of_the_first(outcome: Outcome) -> None:
     found = SEEN["no_capacity"]
     assert found.job["nodes"].startswith("htc-d8sv5-")
-    assert any("AllocationFailed" in line for line in found.lines("mark_unavailable"))
-    assert any("htc-d4sv5-" in line for line in found.lines("drain"))
+    (refused,) = [line for line in found.lines("grow") if "Azure refused" in line]
+    assert "AllocationFailed" in refused
+    assert any("htc-d4sv5-" in line and "AllocationFailed" in line for line in found.lines("drain"))
+    assert "AllocationFailed" in found.job["admin_comment"]
 
 
 def test_a_machine_that_does_not_join_is_replaced_and_the_job_is_told(outcome: Outcome) -> None:
@@ -123,8 +125,9 @@ def test_a_machine_that_does_not_join_is_replaced_and_the_job_is_told(outcome: O
 def test_a_pass_that_was_killed_is_finished_by_the_next(outcome: Outcome) -> None:
     found = SEEN["killed_pass"]
     assert found.job["job_state"] == ["COMPLETED"]
-    assert found.lines("grow") == []
-    assert len(found.lines("claim")) == 2
+    assert len(found.lines("grow")) <= 1
+    assert all(" to 2:" in line for line in found.lines("grow"))
+    assert found.lines("claim")
 
 
 def test_nothing_is_left_in_azure(outcome: Outcome) -> None:
