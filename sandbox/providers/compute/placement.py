@@ -92,7 +92,7 @@ class Placement:
         for member in self._core.store.list(kind, subscription=resource.rid.subscription):
             reference = (member.properties.get(key) or {}).get("id", "")
             if ids.key(reference) == ids.key(resource.id):
-                found.append({"id": member.id})
+                found.append({"id": _shouted(member.rid)})
         return found
 
     def delete(self, request: Request) -> Answer:
@@ -112,6 +112,12 @@ class Placement:
                 raise ArmError(409, "OperationNotAllowed", message)
             self._core.store.delete(resource.id)
         return Answer(200)
+
+
+def _shouted(rid: ids.ResourceId) -> str:
+    """An id as Azure lists members: the names of the group and of the resource in capital letters."""
+    group = f"/subscriptions/{rid.subscription}/resourceGroups/{rid.group.upper()}"
+    return f"{group}/providers/{rid.type}/{rid.name.upper()}"
 
 
 def _group(given: Json) -> Json:

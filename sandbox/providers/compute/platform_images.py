@@ -24,7 +24,8 @@ class PlatformImage:
 
     ``extra_bytes`` is what the disk file has beyond that, ``nvme`` whether it boots from NVMe disks (and may
     hibernate),
-    ``automatic`` whether scale sets can follow new versions by themselves.
+    ``automatic`` whether scale sets can follow new versions by themselves, ``confidential`` whether it can be of a
+    confidential machine. ``deprecated`` says since when (``on``), and which SKU there is instead (``instead``).
     """
 
     publisher: str
@@ -40,6 +41,8 @@ class PlatformImage:
     extra_bytes: int = 0
     nvme: bool = False
     automatic: bool = False
+    confidential: bool = False
+    deprecated: dict[str, str] | None = None
 
 
 def _order(version: str) -> tuple[int, ...]:
@@ -66,6 +69,8 @@ def catalogue() -> dict[tuple[str, str, str], PlatformImage]:
             extra_bytes=raw.get("extraBytes", 0),
             nvme=raw.get("nvme", False),
             automatic=raw.get("automatic", False),
+            confidential=raw.get("confidential", False),
+            deprecated=raw.get("deprecated"),
         )
     return images
 
@@ -154,6 +159,16 @@ def versions(
     return [_entry(subscription, location, image.publisher, image.offer, image.sku, name) for name in found]
 
 
+def _deprecation(image: PlatformImage) -> dict[str, Any]:
+    if image.deprecated is None:
+        return {"imageState": "Active"}
+    return {
+        "imageState": "ScheduledForDeprecation",
+        "scheduledDeprecationTime": f"{image.deprecated['on']}T00:00:00+00:00",
+        "alternativeOption": {"type": "Plan", "value": image.deprecated["instead"]},
+    }
+
+
 def version(subscription: str, location: str, publisher: str, offer: str, sku: str, name: str) -> dict[str, Any]:
     """One version with its properties; 404 NotFound if there is none."""
     image = find(publisher, offer, sku)
@@ -162,8 +177,9 @@ def version(subscription: str, location: str, publisher: str, offer: str, sku: s
             f"Artifact: VMImage was not found. Publisher: {publisher}, Offer: {offer}, Sku: {sku}, Version: {name}."
         )
     managed = image.generation == "V2"
+    security = "TrustedLaunchAndConfidentialVmSupported" if image.confidential else "TrustedLaunchSupported"
     features = [
-        *([{"name": "SecurityType", "value": "TrustedLaunchSupported"}] if managed else []),
+        *([{"name": "SecurityType", "value": security}] if managed else []),
         {"name": "IsAcceleratedNetworkSupported", "value": "True"},
         {"name": "DiskControllerTypes", "value": "SCSI, NVMe" if image.nvme else "SCSI"},
         {"name": "IsHibernateSupported", "value": "True" if image.nvme else "False"},
@@ -177,7 +193,7 @@ def version(subscription: str, location: str, publisher: str, offer: str, sku: s
         **({"replicaCount": 10} if managed else {}),
         "disallowed": {"vmDiskType": "Unmanaged" if managed else "None"},
         "automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": image.automatic},
-        "imageDeprecationStatus": {"imageState": "Active"},
+        "imageDeprecationStatus": _deprecation(image),
         "features": features,
         "osDiskImage": {"operatingSystem": image.os, **disk},
         "dataDiskImages": [],

@@ -25,6 +25,7 @@ class ImageFacts:
 
     ``exact_version`` is empty for captured images; ``image_id`` is what the driver knows a captured disk by, empty for
     its base image. A ``specialized`` image has its users already: machines made of it have no ``osProfile``.
+    ``data`` are its data disks: pairs of lun and GiB.
     """
 
     os: str
@@ -36,6 +37,7 @@ class ImageFacts:
     os_version: str = ""
     architecture: str = "x64"
     specialized: bool = False
+    data: tuple[tuple[int, int], ...] = ()
 
 
 def refuse_while_deleting(body: Json) -> None:

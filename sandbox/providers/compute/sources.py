@@ -105,6 +105,10 @@ def _published(core: Core, rid: ids.ResourceId, location: str) -> ImageFacts:
         os_version=facts.get("os_version", "13.1"),
         architecture=definition.properties.get("architecture", "x64"),
         specialized=definition.properties["osState"] == "Specialized",
+        data=tuple(
+            (int(entry["lun"]), int(entry.get("sizeInGB", 30)))
+            for entry in chosen.properties["storageProfile"].get("dataDiskImages") or []
+        ),
     )
 
 
@@ -120,7 +124,8 @@ def _captured(core: Core, rid: ids.ResourceId, image_id: str, location: str) -> 
     if image.properties.get("provisioningState") != "Succeeded":
         message = f"The Image '{image_id}' is not ready: its provisioningState must be Succeeded."
         raise ArmError(409, "OperationNotAllowed", message, target="imageReference")
-    disk = image.properties["storageProfile"]["osDisk"]
+    storage = image.properties["storageProfile"]
+    disk = storage["osDisk"]
     return ImageFacts(
         os=disk.get("osType", "Linux"),
         generation=image.properties.get("hyperVGeneration", "V1"),
@@ -129,6 +134,7 @@ def _captured(core: Core, rid: ids.ResourceId, image_id: str, location: str) -> 
         os_name=image.internal.get("os_name", "debian"),
         os_version=image.internal.get("os_version", "13.1"),
         architecture=image.internal.get("architecture", "x64"),
+        data=tuple((int(entry["lun"]), int(entry.get("diskSizeGB", 30))) for entry in storage.get("dataDisks") or []),
     )
 
 

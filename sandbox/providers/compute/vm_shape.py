@@ -53,9 +53,8 @@ def new_body(rid: ResourceId, given: Json, location: str, size: Size, image: Ima
     disk.setdefault("name", f"{rid.name}_OsDisk_1_{hex32()}")
     if "managedDisk" in disk:
         disk["managedDisk"].setdefault("id", f"{group}/providers/Microsoft.Compute/disks/{disk['name']}")
-    disks = [
-        data_disk(entry, storage_type=storage_type(size), scale_set=False) for entry in storage.get("dataDisks", [])
-    ]
+    asked_disks = with_image_disks(storage.get("dataDisks") or [], image)
+    disks = [data_disk(entry, storage_type=storage_type(size), scale_set=False) for entry in asked_disks]
     name_data_disks(rid, disks)
     profile = {"computerName": rid.name, **(asked.get("osProfile") or {})}
     properties: Json = {
@@ -101,8 +100,21 @@ def name_data_disks(rid: ResourceId, disks: list[Json]) -> None:
         managed = disk["managedDisk"]
         if "id" in managed:
             disk.setdefault("name", managed["id"].rsplit("/", 1)[1])
-        disk.setdefault("name", f"{rid.name}_disk{number}_{hex32()}")
+        label = f"lun_{disk['lun']}_{number}" if disk.get("createOption") == "FromImage" else f"disk{number}"
+        disk.setdefault("name", f"{rid.name}_{label}_{hex32()}")
         managed.setdefault("id", f"{rid.group_id}/providers/Microsoft.Compute/disks/{disk['name']}")
+
+
+def with_image_disks(asked: list[Json], image: ImageFacts | None) -> list[Json]:
+    """The data disks that a machine gets: those asked for, and those that its image brings along."""
+    brought = dict(image.data) if image is not None else {}
+    disks = []
+    for entry in asked:
+        size = brought.pop(entry.get("lun", 0), None)
+        from_image = entry.get("createOption") == "FromImage" and size is not None
+        disks.append({"diskSizeGB": size, **entry} if from_image else entry)
+    more = [{"lun": lun, "createOption": "FromImage", "diskSizeGB": size} for lun, size in sorted(brought.items())]
+    return [*disks, *more]
 
 
 def disk_names(body: Json) -> set[str]:
