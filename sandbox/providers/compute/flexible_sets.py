@@ -214,7 +214,11 @@ def machine_body(scale_set: Resource, name: str, zone: str) -> Json:
     stamped = datetime.fromtimestamp(time.time(), UTC)
     clock = f"{stamped:%I:%M:%S %p}".lstrip("0")
     model_time = f"{stamped.month}/{stamped.day}/{stamped.year} {clock} +00:00"
+    # Machines get the identities that a user assigned to the scale set, and not its own.
+    assigned = (scale_set.body.get("identity") or {}).get("userAssignedIdentities") or {}
+    identity = {"type": "UserAssigned", "userAssignedIdentities": {name: {} for name in assigned}}
     return {
+        **({"identity": identity} if assigned else {}),
         "location": scale_set.body["location"],
         "tags": {**(scale_set.body.get("tags") or {}), "VirtualMachineProfileTimeCreated": model_time},
         **({"zones": [zone]} if zone else {}),

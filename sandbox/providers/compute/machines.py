@@ -235,7 +235,7 @@ def metadata(core: Core, resource: Resource) -> dict[str, Any]:
     docstring."""
     properties, machine, rid = resource.properties, facts(core, resource), resource.rid
     tags = resource.body.get("tags") or {}
-    scale_set = rid.names[0] if len(rid.names) == 2 else ""
+    owner = str((properties.get("virtualMachineScaleSet") or {}).get("id") or rid.parent or "")
     reference = properties.get("storageProfile", {}).get("imageReference", {})
     compute = {
         "azEnvironment": "AzurePublicCloud",
@@ -267,9 +267,9 @@ def metadata(core: Core, resource: Resource) -> dict[str, Any]:
         "tagsList": [{"name": key, "value": str(value)} for key, value in tags.items()],
         "userData": resource.internal.get("user_data", ""),
         "version": reference.get("exactVersion", reference.get("version", "")),
-        "virtualMachineScaleSet": {"id": str(rid.parent) if rid.parent else ""},
+        "virtualMachineScaleSet": {"id": owner},
         "vmId": properties.get("vmId", ""),
-        "vmScaleSetName": scale_set,
+        "vmScaleSetName": owner.rsplit("/", 1)[-1],
         "vmSize": machine["size"],
         "zone": (resource.body.get("zones") or [""])[0],
     }

@@ -58,6 +58,8 @@ def machine_statuses(body: Json, internal: Json, changed: float) -> list[Json]:
     power = internal.get("power")
     if power:
         statuses.append(status(f"PowerState/{power}", _POWER[power]))
+    if power == "running" and body["properties"].get("proximityPlacementGroup"):
+        statuses.append(status("ColocationStatus/Aligned", "Aligned"))
     return statuses
 
 
