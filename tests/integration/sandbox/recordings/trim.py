@@ -15,9 +15,7 @@ from typing import Any
 
 import yaml
 
-POLL = re.compile(
-    r"/(operations|operationResults|operationStatuses|operationsStatus|asyncoperations)/[^/]+(\?|$)", re.I
-)
+POLL = re.compile(r"/(\w*operations|operationResults|operationStatuses|operationsStatus)/[^/]+(\?|$)", re.I)
 HEADERS = ("azure-asyncoperation", "location")
 
 
