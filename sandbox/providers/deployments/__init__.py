@@ -21,14 +21,16 @@ from sandbox.arm.core import Core
 from sandbox.arm.router import GROUP, SUBSCRIPTION
 from sandbox.providers.deployments.export import Exports
 from sandbox.providers.deployments.service import STYLE, TYPE, Deployments
+from sandbox.providers.deployments.work import Work
 
 
 def register(core: Core) -> None:
     """Add the routes of deployments to resource groups and to the subscription."""
     deployments, add = Deployments(core), core.router.add
     core.operations.add_style(STYLE)
-    core.operations.register("deployments.run", deployments.run, handles_faults=True, apart=True)
+    core.operations.register("deployments.run", Work(core).run, handles_faults=True, apart=True)
     core.operations.register("deployments.delete", deployments.delete_work)
+    core.operations.register("deployments.what_if", deployments.what_if_work)
     add("POST", f"{GROUP}/exportTemplate", Exports(core).export, type="Microsoft.Resources/resourceGroups")
     for scope in (GROUP, SUBSCRIPTION):
         path = f"{scope}/providers/{TYPE}"

@@ -18,19 +18,10 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import Run, Style
 from sandbox.arm.store import Resource
 from sandbox.providers.deployments.expressions import TemplateError
-from sandbox.providers.deployments.hashes import unique
 from sandbox.providers.deployments.preflight import preflight
 from sandbox.providers.deployments.reading import Deployment, checked_body, first_answer, invalid_template, read
-from sandbox.providers.deployments.runner import (
-    Caller,
-    Outcome,
-    Runner,
-    Stopped,
-    canceled,
-    deployment_failed,
-    status_name,
-)
-from sandbox.providers.deployments.surroundings import Surroundings
+from sandbox.providers.deployments.what_if import changes
+from sandbox.providers.deployments.work import moment, since, surroundings
 
 TYPE = "Microsoft.Resources/deployments"
 STYLE = Style("deployments", "", segment="operationStatuses", result_segment="operationresults", times=False, retry=5)
@@ -70,11 +61,17 @@ class Deployments:
             resource.body["properties"] = {
                 **first_answer(deployment, properties),
                 "provisioningState": "Accepted",
-                **_moment(time.time(), 0.0002),
+                **moment(time.time(), 0.0002),
                 "correlationId": request.headers.get("x-ms-correlation-request-id") or str(uuid.uuid4()),
                 **deployment.described(),
             }
-            resource.internal = {"request": properties, "operations": [], "began": time.time()}
+            # Defaults such as newGuid() have been evaluated once, and for good.
+            values = {name: {"value": value} for name, value in deployment.scope.parameters.items()}
+            resource.internal = {
+                "request": {**properties, "parameters": values},
+                "operations": [],
+                "began": time.time(),
+            }
             store.put(resource)
             return self._begin(request, resource, created=known is None)
 
@@ -148,15 +145,16 @@ class Deployments:
     def what_if(self, request: Request) -> Answer:
         rid, properties = self._rid(request), checked_body(request.body)
         deployment = self._checked(request, rid, properties)
-        changes = []
-        for item in deployment.plan.deployed():
-            known = self._core.store.get(item.id)
-            change: dict[str, Any] = {"resourceId": item.id, "changeType": "Deploy" if known else "Create"}
-            if known is not None:
-                change["before"] = known.body
-            changes.append(change)
-        found = {"correlationId": str(uuid.uuid4()), "changes": changes}
-        return Answer(200, {"status": "Succeeded", "properties": found})
+        settings = properties.get("whatIfSettings") or {}
+        ids_only = str(settings.get("resultFormat", "")).lower() == "resourceidonly"
+        found = changes(self._core, deployment, properties["mode"], ids_only=ids_only)
+        result = {"status": "Succeeded", "properties": {"correlationId": str(uuid.uuid4()), "changes": found}}
+        return self._core.operations.begin(
+            request, "deployments.what_if", rid, style=STYLE, headers="location", latency=5, args={"result": result}
+        )
+
+    def what_if_work(self, run: Run) -> Any:
+        return run.args["result"]
 
     def cancel(self, request: Request) -> Answer:
         with self._core.store.transaction():
@@ -169,7 +167,7 @@ class Deployments:
                 )
                 raise ArmError(409, "DeploymentCannotBeCancelled", message, headers=GATEWAY)
             resource.internal["cancelled"] = True
-            resource.properties.update({"provisioningState": "Canceled", **_since(resource)})
+            resource.properties.update({"provisioningState": "Canceled", **since(resource)})
             self._core.store.put(resource)
         return Answer(204)
 
@@ -214,121 +212,16 @@ class Deployments:
             raise ArmError(404, "DeploymentNotFound", message, headers=GATEWAY)
         return resource
 
-    def _where(self, rid: ids.ResourceId, resource: dict[str, Any]) -> Surroundings:
-        group: dict[str, Any] = {}
-        if rid.group:
-            group = self._core.require_group(rid.subscription, rid.group).body
-        caller = Caller(self._core, {}, "https://management.azure.com")
-
-        def describe(namespace: str, kind: str) -> dict[str, Any]:
-            found = caller.read(f"/subscriptions/{rid.subscription}/providers/{namespace}", "2021-04-01")
-            if not kind:
-                return found
-            for entry in found["resourceTypes"]:
-                if entry["resourceType"].lower() == kind.lower():
-                    return dict(entry)
-            raise TemplateError(f"The resource type '{kind}' could not be found in the namespace '{namespace}'.")
-
-        return Surroundings(rid.subscription, group, self._core.settings.tenant, resource, describe)
-
     def _checked(self, request: Request, rid: ids.ResourceId, properties: dict[str, Any]) -> Deployment:
         """The deployment if nothing is wrong with it, or 400 InvalidTemplate, InvalidTemplateDeployment."""
         shown = {"name": rid.name, "properties": {k: properties[k] for k in ("template", "parameters", "mode")}}
         if request.body.get("location"):
             shown["location"] = request.body["location"]
         try:
-            deployment = read(properties, self._where(rid, shown), properties["parameters"])
+            deployment = read(properties, surroundings(self._core, rid, shown), properties["parameters"])
         except TemplateError as error:
             raise invalid_template(error) from None
         preflight(self._core, rid, deployment.plan)
-        return deployment
-
-    # work
-
-    def run(self, run: Run) -> None:
-        """Carry a deployment out; its row tells how it goes."""
-        store = self._core.store
-        resource = store.update(run.resource_id, _start)
-        if resource is None:
-            return
-        if run.fault is not None:
-            error = deployment_failed(resource.id, [run.fault.error()])
-            store.update(resource.id, lambda found: _end(found, "Failed", error=error.error()))
-            raise error
-        try:
-            self._carry_out(run, resource)
-        except Stopped:
-            raise canceled() from None
-
-    def _carry_out(self, run: Run, resource: Resource) -> None:
-        caller = Caller(self._core, run.args["claims"], run.args["base_url"])
-        deployment = self._live(resource, caller)
-
-        def stopped() -> bool:
-            found = self._core.store.get(resource.id)
-            return self._core.operations.closed or found is None or bool(found.internal.get("cancelled"))
-
-        def told(outcome: Outcome) -> None:
-            entry = _operation_entry(resource.id, outcome)
-            self._core.store.update(resource.id, lambda found: found.internal["operations"].insert(0, entry))
-
-        runner = Runner(caller, deployment, stopped, told)
-        runner.run()
-        if not runner.errors and resource.properties["mode"] == "Complete" and deployment.where.group:
-            runner.remove_others(deployment.where.base)
-        outputs: dict[str, Any] = {}
-        if not runner.errors:
-            try:
-                outputs = deployment.outputs()
-            except (TemplateError, ArmError) as error:
-                runner.errors.append({"code": "DeploymentOutputEvaluationFailed", "message": str(error)})
-        if stopped():
-            raise Stopped
-        if runner.errors:
-            failure = deployment_failed(resource.id, runner.errors)
-            self._core.store.update(resource.id, lambda found: _end(found, "Failed", error=failure.error()))
-            raise failure
-        made: dict[str, Any] = {"outputs": outputs} if "outputs" in deployment.template else {}
-        made["outputResources"] = [{"id": found} for found in sorted(set(runner.made), key=str.lower)]
-        last = _outputs_entry(resource.id, run.id)
-        self._core.store.update(resource.id, lambda found: _end(found, "Succeeded", last=last, **made))
-
-    def _live(self, resource: Resource, caller: Caller) -> Deployment:
-        """The deployment, now with the power to look at other resources."""
-        properties, rid = resource.internal["request"], resource.rid
-        shown = {"name": rid.name, "properties": {k: properties[k] for k in ("template", "parameters", "mode")}}
-        first = read(properties, self._where(rid, shown), properties["parameters"])
-        where = self._where(rid, shown)
-
-        def find(target: str, version: str) -> tuple[str, str, bool]:
-            for item in first.plan.find(target):
-                return item.id, version or item.api_version, item.wanted
-            return target, version, True
-
-        def look(target: str, version: str, full: bool) -> Any:
-            path, version, wanted = find(target, version)
-            if not wanted:
-                message = f"The resource '{path}' is not deployed: its condition is false."
-                raise TemplateError(message)
-            body = caller.read(path, version)
-            if not full:
-                return body.get("properties") or {}
-            rid = ids.parse(path)
-            extra = {"apiVersion": version, "resourceId": path, "subscriptionId": rid.subscription}
-            return {**body, **extra, "resourceGroupName": rid.group}
-
-        def act(name: str, target: str, version: str, body: Any) -> Any:
-            path, version, _wanted = find(target, version)
-            answer = caller.call("POST", f"{path}/{name}", version, body)
-            if answer.status >= 400:
-                raise ArmError.from_record({"status": answer.status, "error": answer.body["error"]})
-            return answer.body
-
-        where.read, where.act = look, act
-        deployment = read(properties, where, properties["parameters"])
-        for item, before in zip(deployment.plan.items, first.plan.items, strict=True):
-            item.reads = before.reads
-        deployment.plan.connect()
         return deployment
 
 
@@ -346,63 +239,7 @@ def _body(request: Request, rid: ids.ResourceId) -> dict[str, Any]:
     return body
 
 
-def _start(resource: Resource) -> None:
-    if resource.properties["provisioningState"] == "Accepted":
-        resource.properties["provisioningState"] = "Running"
-
-
-def _end(resource: Resource, state: str, last: dict[str, Any] | None = None, **more: Any) -> None:
-    resource.properties.update({"provisioningState": state, **_since(resource), **more})
-    if last is not None:
-        resource.internal["operations"].append(last)
-    # Secrets are not kept longer than they are needed.
-    resource.internal["request"]["parameters"] = {}
-
-
-def _since(resource: Resource) -> dict[str, Any]:
-    return _moment(time.time(), time.time() - resource.internal["began"])
-
-
-def _moment(now: float, duration: float) -> dict[str, str]:
-    return {"timestamp": f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H:%M:%S.%f}1Z", "duration": _duration(duration)}
-
-
-def _duration(seconds: float) -> str:
-    """``PT1M20.872582S``"""
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    head = f"{int(hours)}H" * (hours > 0) + f"{int(minutes)}M" * (minutes > 0)
-    return f"PT{head}{f'{rest:.7f}'.rstrip('0').rstrip('.')}S"
-
-
 def _sequence() -> str:
     """The name of an operation: counts down, so that the newest sorts first."""
     ticks = int((datetime.now(UTC) - FIRST_TICK).total_seconds() * 10**7)
     return f"{LONGEST_COUNTDOWN - ticks:020d}"
-
-
-def _operation_entry(deployment: str, outcome: Outcome) -> dict[str, Any]:
-    item = outcome.item
-    name = unique(f"{deployment}{item.id}{outcome.started}").upper()
-    properties: dict[str, Any] = {
-        "provisioningOperation": "Create",
-        "provisioningState": "Failed" if outcome.error else "Succeeded",
-        **_moment(outcome.ended, outcome.ended - outcome.started),
-        "trackingId": str(uuid.uuid4()),
-        "statusCode": status_name(outcome.status if not outcome.error or outcome.status >= 400 else 409),
-        "targetResource": {"id": item.id, "resourceType": item.type, "resourceName": item.name},
-    }
-    if outcome.error is not None:
-        properties["statusMessage"] = {"status": "Failed", "error": outcome.error}
-    return {"id": f"{deployment}/operations/{name}", "operationId": name, "properties": properties}
-
-
-def _outputs_entry(deployment: str, name: str) -> dict[str, Any]:
-    properties = {
-        "provisioningOperation": "EvaluateDeploymentOutput",
-        "provisioningState": "Succeeded",
-        **_moment(time.time(), 0.05),
-        "trackingId": str(uuid.uuid4()),
-        "statusCode": "OK",
-    }
-    return {"id": f"{deployment}/operations/{name}", "operationId": name, "properties": properties}

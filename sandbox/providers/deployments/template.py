@@ -98,7 +98,7 @@ class Plan:
 
     def _one(self, symbol: str, raw: dict[str, Any], scope: Scope, parent: Item | None, loop: str) -> Iterator[Item]:
         for key in ("type", "name", "apiVersion"):
-            if not isinstance(raw.get(key), str) and not (key == "apiVersion" and scope.loops):
+            if not isinstance(raw.get(key), str):
                 raise TemplateError(
                     f"The template resource '{raw.get('name', '')}' {WHERE} is not valid. The {key.lower()} property "
                     "is missing or invalid. Please see https://aka.ms/arm-syntax-resources for usage details."

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -241,3 +242,74 @@ def test_a_deployment_to_the_subscription_makes_groups(arm: Arm) -> None:
     arm.wait()
     assert arm.send("GET", f"{subscription}{DEPLOYMENTS}/d").body["properties"]["provisioningState"] == "Succeeded"
     assert arm.send("GET", f"{subscription}/resourceGroups/made").status == 200
+
+
+def test_what_if_tells_what_would_change_and_changes_nothing(arm: Arm) -> None:
+    arm.make(f"/providers/{IDENTITY}/same", {"location": "westeurope", "tags": {"a": "1"}})
+    arm.make(f"/providers/{IDENTITY}/other", {"location": "westeurope"})
+    arm.make(f"/providers/{IDENTITY}/changed", {"location": "westeurope", "tags": {"a": "1"}})
+    body = template(
+        resource(IDENTITY, "same", tags={"a": "1"}),
+        resource(IDENTITY, "changed", tags={"a": "2"}),
+        resource(IDENTITY, "new"),
+    )
+    request = {"properties": {"template": body, "mode": "Incremental"}}
+    answer = arm.send("POST", f"{DEPLOYMENTS}/d/whatIf", request)
+    assert answer.status == 202
+    arm.wait()
+    operation = arm.core.operations.get(answer.headers["Location"].partition("?")[0].rpartition("/")[2])
+    assert operation is not None
+    found = {c["resourceId"].rsplit("/", 1)[-1]: c for c in operation.record["output"]["properties"]["changes"]}
+    kinds = {name: change["changeType"] for name, change in found.items()}
+    assert kinds == {"same": "NoChange", "changed": "Modify", "new": "Create", "other": "Ignore"}
+    delta = {"path": "tags.a", "propertyChangeType": "Modify", "before": "1", "after": "2"}
+    assert found["changed"]["delta"] == [delta]
+    assert arm.send("GET", f"/providers/{IDENTITY}/new").status == 404
+
+
+def test_an_exported_group_can_be_deployed_again(arm: Arm) -> None:
+    deploy(arm, template(nic(dependsOn=["v"]), vnet()))
+    exported = arm.send("POST", "/exportTemplate", {"resources": ["*"]}).body["template"]
+    assert set(exported["parameters"]) == {"virtualNetworks_v_name", "networkInterfaces_n_name"}
+    again = deploy(arm, exported, name="again")
+    assert again["provisioningState"] == "Succeeded", again
+    error = arm.send("POST", "/exportTemplate", {"resources": ["*"], "options": "SkipAllParameterization"})
+    assert error.body["template"]["parameters"] == {}
+
+
+def test_defaults_that_are_new_each_time_stay_what_they_were_when_accepted(arm: Arm) -> None:
+    body = template(
+        resource(IDENTITY, "[parameters('name')]"),
+        resource(IDENTITY, "second", dependsOn=["[resourceId('" + IDENTITY + "', parameters('name'))]"]),
+        parameters={"name": {"type": "string", "defaultValue": "[newGuid()]"}},
+    )
+    made = deploy(arm, body)
+    assert made["provisioningState"] == "Succeeded", made
+    assert made["outputResources"][0]["id"].rsplit("/", 1)[-1] == made["parameters"]["name"]["value"]
+
+
+def test_a_deployment_that_a_stopped_server_left_is_carried_on(arm: Arm, reopen: Callable[[], Arm]) -> None:
+    arm.core.operations.close()
+    request = {"properties": {"template": template(vnet()), "mode": "Incremental"}}
+    assert arm.send("PUT", f"{DEPLOYMENTS}/d", request).status == 201
+    arm.close()
+    again = reopen()
+    assert again.core.operations.resume() == 1
+    again.wait()
+    assert again.send("GET", f"{DEPLOYMENTS}/d").body["properties"]["provisioningState"] == "Succeeded"
+    assert again.send("GET", f"/providers/{VNET}/v").status == 200
+    again.close()
+
+
+def test_a_cancelled_deployment_starts_nothing_more(arm: Arm) -> None:
+    arm.core.faults.add(Rule(code="Slow", match=VNET, when="async", delay=0.3))
+    body = template(vnet(), resource(IDENTITY, "never", dependsOn=["v"]))
+    assert arm.send("PUT", f"{DEPLOYMENTS}/d", {"properties": {"template": body}}).status == 201
+    assert (
+        arm.send("PUT", f"{DEPLOYMENTS}/d", {"properties": {"template": body}}).body["error"]["code"]
+        == "DeploymentActive"
+    )
+    assert arm.send("POST", f"{DEPLOYMENTS}/d/cancel").status == 204
+    arm.wait()
+    assert arm.send("GET", f"{DEPLOYMENTS}/d").body["properties"]["provisioningState"] == "Canceled"
+    assert arm.send("GET", f"/providers/{IDENTITY}/never").status == 404
