@@ -32,6 +32,7 @@ from .scale_set_works import ScaleSetWorks
 from .scale_sets import ScaleSets
 from .virtual_machines import VirtualMachines
 from .vm_actions import VmActions
+from .vm_services import VmServices
 
 
 def register(core: Core) -> None:
@@ -42,6 +43,7 @@ def register(core: Core) -> None:
     vms.register()
     actions.register()
     Extensions(core).register()
+    VmServices(core, vms).register()
     works = ScaleSetWorks(core, limits, machines)
     works.register()
     flexible = FlexibleSets(core, machines, vms, actions, works)

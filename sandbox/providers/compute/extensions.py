@@ -13,12 +13,13 @@ from typing import Any
 
 from sandbox.arm.core import Core
 from sandbox.arm.errors import ArmError
+from sandbox.arm.ids import ResourceId
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import COMPUTE, Run, Style
 from sandbox.arm.store import Resource
 
 from . import views
-from .limits import VM
+from .limits import INSTANCE, VM
 from .shapes import Json, merge, refuse_while_deleting, required, tidy
 from .sizes import normal_location
 
@@ -44,7 +45,8 @@ class Extensions:
             delete=self.delete,
             list=core.list_handler,
         )
-        core.router.action(VM, "runCommand", self.run_command)
+        for kind in (VM, INSTANCE):
+            core.router.action(kind, "runCommand", self.run_command)
         core.operations.register("compute.extension.put", self.work_put)
         core.operations.register("compute.extension.delete", self.work_delete)
         core.operations.register("compute.command", self.work_command)
@@ -54,7 +56,8 @@ class Extensions:
         with self._core.store.transaction():
             self._core.require_parent(request.id)
             known = self._core.store.get(request.id) if replace else self._core.require(request.id)
-            machine = self._machine(request, "Cannot modify extensions in the VM when the VM is not running.")
+            owner = request.id.parent or request.id
+            machine = self._running(owner, "Cannot modify extensions in the VM when the VM is not running.")
             asked = {key: value for key, value in (given.get("properties") or {}).items() if key not in _HIDDEN}
             if known is not None:
                 asked = merge({k: v for k, v in known.properties.items() if k != "provisioningState"}, asked)
@@ -69,9 +72,9 @@ class Extensions:
                 body=resource.body, headers="aao", location=resource.body["location"], latency=25,
             )  # fmt: skip
 
-    def _machine(self, request: Request, refusal: str) -> Resource:
-        """The virtual machine, which must run."""
-        machine = self._core.require(str(request.id if len(request.id.types) == 1 else request.id.parent))
+    def _running(self, rid: ResourceId, refusal: str) -> Resource:
+        """The machine, which must run."""
+        machine = self._core.require(rid)
         refuse_while_deleting(machine.body)
         if machine.internal.get("power") in ("stopped", "stopping", "deallocated", "deallocating"):
             raise ArmError(409, "OperationNotAllowed", refusal)
@@ -103,7 +106,7 @@ class Extensions:
         given = tidy(request.body or {})
         with self._core.store.transaction():
             command = str(required(given, "commandId"))
-            machine = self._machine(request, "Cannot modify extensions in the VM when the VM is not running.")
+            machine = self._running(request.id, "Cannot modify extensions in the VM when the VM is not running.")
             if command.lower() not in ("runshellscript", "runpowershellscript"):
                 message = f"The command with id '{command}' was not found."
                 raise ArmError(404, "NotFound", message, target="commandId")

@@ -56,7 +56,9 @@ class Galleries:
                 list=core.list_handler,
                 list_all=core.list_handler if kind == GALLERY else None,
             )
+        core.router.action(GALLERY, "share", self.share)
         core.operations.register("compute.gallery.put", self.work_put)
+        core.operations.register("compute.gallery.share", self.work_share)
         core.operations.register("compute.gallery.delete", self.work_delete)
         core.on_group_delete(GALLERY, 15, self.remove)
 
@@ -152,7 +154,40 @@ class Galleries:
                 request, "compute.gallery.delete", resource.id, style=STYLE, location=location, latency=10
             )
 
+    def share(self, request: Request) -> Answer:
+        """Add to, take from or reset whom a gallery is shared with. 409 if it is made to be private."""
+        asked = request.body or {}
+        with self._core.store.transaction():
+            gallery = self._core.require(request.id)
+            profile = gallery.properties.get("sharingProfile") or {}
+            kind = asked.get("operationType")
+            if kind not in ("Add", "Remove", "Reset", "EnableCommunity"):
+                raise invalid_parameter("operationType", f"The value '{kind}' of parameter operationType is not valid.")
+            if profile.get("permissions", "Private") == "Private":
+                message = f"The gallery '{gallery.rid.name}' is private: make it with permissions Groups or Community."
+                raise ArmError(409, "OperationNotAllowed", message)
+            groups = {group["type"]: list(group.get("ids") or []) for group in profile.get("groups") or []}
+            for group in asked.get("groups") or []:
+                known, given = groups.setdefault(group["type"], []), group.get("ids") or []
+                added = [entry for entry in given if entry not in known]
+                groups[group["type"]] = (
+                    [*known, *added] if kind == "Add" else [entry for entry in known if entry not in given]
+                )
+            kept = {} if kind == "Reset" else {key: value for key, value in groups.items() if value}
+            shared = {**profile, "groups": [{"type": key, "ids": value} for key, value in kept.items()]}
+            gallery.properties["sharingProfile"] = shared
+            gallery.internal["asked"].setdefault("properties", {})["sharingProfile"] = shared
+            self._core.store.put(gallery)
+            location = gallery.body["location"]
+            return self._core.operations.begin(
+                request, "compute.gallery.share", gallery.id, style=STYLE, status=202, body=asked, location=location,
+                latency=10,
+            )  # fmt: skip
+
     # works
+
+    def work_share(self, run: Run) -> None:
+        """Nothing is left to do: who may use the gallery was written when the request was accepted."""
 
     def work_put(self, run: Run) -> None:
         resource = self._core.store.get(run.resource_id)

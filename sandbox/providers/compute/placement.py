@@ -14,7 +14,7 @@ from sandbox.arm.store import Resource
 
 from .limits import AVAILABILITY_SET, VM, VMSS
 from .shapes import Json, required, tidy
-from .sizes import normal_location
+from .sizes import normal_location, vm_sizes
 
 GROUP = "Microsoft.Compute/proximityPlacementGroups"
 _ALIGNED: Json = {
@@ -42,6 +42,8 @@ class Placement:
             list=self.list_,
             list_all=self.list_,
         )
+        if self._kind == AVAILABILITY_SET:
+            self._core.router.action(AVAILABILITY_SET, "vmSizes", self.vm_sizes, method="GET")
         self._core.on_group_delete(self._kind, 25, lambda resource: self._core.store.delete(resource.id))
 
     def put(self, request: Request) -> Answer:
@@ -70,6 +72,10 @@ class Placement:
     def get(self, request: Request) -> Answer:
         resource = self._core.require(request.id)
         return Answer(200, self._with_members(resource, "includecolocationstatus" in request.query))
+
+    def vm_sizes(self, request: Request) -> Answer:
+        """The sizes that machines of an availability set can have."""
+        return Answer(200, {"value": vm_sizes(self._core.require(request.id).body["location"])})
 
     def list_(self, request: Request) -> Answer:
         if request.group:

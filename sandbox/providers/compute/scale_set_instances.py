@@ -59,6 +59,8 @@ class ScaleSetInstances:
             router.action(VMSS, action, partial(self.rebuild, upgrade))
             router.action(INSTANCE, action, partial(self.rebuild, upgrade))
         router.action(INSTANCE, "simulateEviction", self.simulate_eviction)
+        router.action(VMSS, "convertToSinglePlacementGroup", self.single_group)
+        router.action(VMSS, "setOrchestrationServiceState", self.service_state)
         # The interfaces of instances are answered below the scale set, whatever the namespace of the client's library.
         for namespace in ("Microsoft.Compute", "Microsoft.Network"):
             head = SCALE_SET.replace("Microsoft.Compute", namespace) + "/{name}"
@@ -319,6 +321,31 @@ class ScaleSetInstances:
                 args = {"instances": [row.sort], "method": "deallocate", "after": "deallocated"}
                 self._begin(request, scale_set, "compute.vmss.power", 30.0, args)
         return Answer(204)
+
+    def single_group(self, request: Request) -> Answer:
+        """A scale set of at most 100 machines can go back to one placement group."""
+        with self._core.store.transaction():
+            scale_set = self._scale_set(request)
+            if is_flexible(scale_set.body) or scale_set.body["sku"]["capacity"] > PAGE:
+                message = f"The scale set '{scale_set.rid.name}' cannot have a single placement group."
+                raise ArmError(409, "OperationNotAllowed", message)
+            scale_set.properties["singlePlacementGroup"] = True
+            _count_up(scale_set)
+            self._core.store.put(scale_set)
+        return Answer(200)
+
+    def service_state(self, request: Request) -> Answer:
+        """Resume or suspend automatic repairs. 409 if the scale set has none."""
+        with self._core.store.transaction():
+            scale_set = self._scale_set(request)
+            if not (scale_set.properties.get("automaticRepairsPolicy") or {}).get("enabled"):
+                message = f"Automatic repairs are not enabled on the scale set '{scale_set.rid.name}'."
+                raise ArmError(409, "OperationNotAllowed", message)
+            action = str((request.body or {}).get("action"))
+            scale_set.internal["repairs"] = {"Resume": "Running", "Suspend": "Suspended"}.get(action, "Running")
+            return self._begin(
+                request, scale_set, "compute.vmss.power", 5.0, {"instances": [], "method": "", "after": ""}
+            )
 
     def not_fabric(self, request: Request) -> Answer:
         self._core.require(request.id)

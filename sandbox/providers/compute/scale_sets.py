@@ -23,6 +23,7 @@ from sandbox.arm.paging import paged
 from sandbox.arm.store import Resource
 
 from . import identities, sizes, views, vmss_shape
+from .conditions import check_match
 from .flexible_sets import FlexibleSets
 from .limits import INSTANCE, VMSS, Limits, require_size
 from .machines import Machines, decode
@@ -41,7 +42,6 @@ from .shapes import (
 )
 from .sizes import Size, normal_location
 from .sources import check_fit, image_facts
-from .virtual_machines import check_match
 
 PAGE = 100
 
@@ -102,7 +102,11 @@ class ScaleSets:
             rows = self._core.store.list(INSTANCE, parent=scale_set.id)
         states = [row.properties["provisioningState"] for row in rows]
         since = scale_set.internal.get("since", scale_set.changed)
-        return Answer(200, views.scale_set(scale_set.body, states, since, scale_set.internal.get("error")))
+        view = views.scale_set(scale_set.body, states, since, scale_set.internal.get("error"))
+        if (scale_set.properties.get("automaticRepairsPolicy") or {}).get("enabled"):
+            state = scale_set.internal.get("repairs", "Running")
+            view["orchestrationServices"] = [{"serviceName": "AutomaticRepairs", "serviceState": state}]
+        return Answer(200, view)
 
     def skus(self, request: Request) -> Answer:
         scale_set = self._core.require(request.id)

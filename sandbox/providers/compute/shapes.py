@@ -124,10 +124,10 @@ def os_disk(given: Json, image: ImageFacts | None, *, storage_type: str, scale_s
     disk["createOption"] = given.get("createOption") or "FromImage"
     local = given.get("diffDiskSettings")
     disk["caching"] = given.get("caching") or ("ReadOnly" if local else "ReadWrite")
-    for key in ("writeAcceleratorEnabled", "vhd", "diffDiskSettings"):
+    for key in ("writeAcceleratorEnabled", "image", "vhd", "vhdContainers", "diffDiskSettings"):
         if key in given:
             disk[key] = given[key]
-    if "vhd" not in given:
+    if "vhd" not in given and "vhdContainers" not in given and "image" not in given:
         managed = dict(given.get("managedDisk") or {})
         managed.setdefault("storageAccountType", "Standard_LRS" if local else storage_type)
         disk["managedDisk"] = managed

@@ -44,7 +44,8 @@ def image_facts(core: Core, storage: Json, location: str) -> ImageFacts | None:
     """
     reference = storage.get("imageReference")
     if not reference:
-        if (storage.get("osDisk") or {}).get("createOption", "FromImage") != "FromImage":
+        disk = storage.get("osDisk") or {}
+        if disk.get("createOption", "FromImage") != "FromImage" or disk.get("image"):
             return None
         message = "Required parameter 'imageReference' is missing (null)."
         raise ArmError(400, "InvalidParameter", message, target="imageReference")

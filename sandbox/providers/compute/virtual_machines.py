@@ -16,6 +16,7 @@ from sandbox.arm.paging import paged
 from sandbox.arm.store import Resource
 
 from . import extensions, flexible_members, identities, own_interfaces, views, vm_shape
+from .conditions import check_match
 from .disks import attached_disk
 from .limits import VM, Limits, require_size
 from .machines import Machines, decode
@@ -325,6 +326,17 @@ class VirtualMachines:
         answer.headers["ETag"] = known.body["etag"]
         return answer
 
+    def change_disks(self, known: Resource, asked: Json) -> None:
+        """Give a machine other data disks, in the running transaction; its operation is the caller's."""
+        name = known.properties["hardwareProfile"]["vmSize"]
+        size = find_size(name) or require_size(name, known.body["location"])
+        known.body = vm_shape.updated(known.rid, known.body, asked, size)
+        known.body["etag"] = f'"{int(known.body["etag"].strip(chr(34))) + 1}"'
+        for entry in known.properties["storageProfile"]["dataDisks"]:
+            self._attach_data_disk(known, entry)
+        known.properties["provisioningState"] = "Updating"
+        self._core.store.put(known)
+
     def _new_size(self, request: Request, known: Resource, asked: Json) -> tuple[Size, str]:
         old = known.properties["hardwareProfile"]["vmSize"]
         name = (asked["properties"].get("hardwareProfile") or {}).get("vmSize") or old
@@ -372,15 +384,6 @@ def _internal(image: ImageFacts | None, secrets: Json, user_data: str) -> dict[s
         "secrets": {"customData": secrets["customData"]} if secrets.get("customData") else {},
         "user_data": user_data,
     }
-
-
-def check_match(request: Request, known: Resource | None) -> None:
-    """``If-Match`` and ``If-None-Match: *``: 412 PreconditionFailed if they do not hold."""
-    match, none = request.headers.get("if-match", ""), request.headers.get("if-none-match", "")
-    etag = known.body.get("etag") if known is not None else None
-    if (match and match != "*" and match != etag) or (match and known is None) or (none == "*" and known is not None):
-        message = f"The condition '{match or none}' in the If-Match or If-None-Match header was not satisfied."
-        raise ArmError(412, "PreconditionFailed", message)
 
 
 def _location_change(rid: ids.ResourceId, location: str) -> ArmError:
