@@ -19,6 +19,7 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import stamp
 from sandbox.arm.router import SCOPE
 from sandbox.arm.store import Resource
+from sandbox.providers.built_in_roles import BUILT_IN
 
 NAMESPACE = "Microsoft.Authorization"
 ASSIGNMENT, DEFINITION = f"{NAMESPACE}/roleAssignments", f"{NAMESPACE}/roleDefinitions"
@@ -30,80 +31,6 @@ ROLE_SHAPE = {
     "permissions": [{key: [str] for key in PERMISSIONS}],
 }
 ASSIGNMENT_SHAPE = {"roleDefinitionId": str, "principalId": str, "principalType": str, "condition": str}
-# name: (id, description, actions, not actions, data actions)
-BUILT_IN: dict[str, tuple[str, str, list[str], list[str], list[str]]] = {
-    "Owner": (
-        "8e3af657-a8ff-443c-a75c-2fe8c4bcb635",
-        "Grants full access to manage all resources, including the ability to assign roles in Azure RBAC.",
-        ["*"],
-        [],
-        [],
-    ),
-    "Contributor": (
-        "b24988ac-6180-42a0-ab88-20f7382dd24c",
-        "Grants full access to manage all resources, but does not allow you to assign roles in Azure RBAC, manage "
-        "assignments in Azure Blueprints, or share image galleries.",
-        ["*"],
-        [
-            "Microsoft.Authorization/*/Delete",
-            "Microsoft.Authorization/*/Write",
-            "Microsoft.Authorization/elevateAccess/Action",
-        ],
-        [],
-    ),
-    "Reader": (
-        "acdd72a7-3385-48ef-bd42-f606fba81ae7",
-        "View all resources, but does not allow you to make any changes.",
-        ["*/read"],
-        [],
-        [],
-    ),
-    "User Access Administrator": (
-        "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9",
-        "Lets you manage user access to Azure resources.",
-        ["*/read", "Microsoft.Authorization/*", "Microsoft.Support/*"],
-        [],
-        [],
-    ),
-    "Virtual Machine Contributor": (
-        "9980e02c-c2be-4d73-94e8-173b1dc7cf3c",
-        "Lets you manage virtual machines, but not access to them, and not the virtual network or storage account "
-        "they're connected to.",
-        ["Microsoft.Compute/virtualMachines/*", "Microsoft.Compute/virtualMachineScaleSets/*"],
-        [],
-        [],
-    ),
-    "Network Contributor": (
-        "4d97b98b-1d4f-4787-a291-c67834d212e7",
-        "Lets you manage networks, but not access to them.",
-        ["Microsoft.Network/*"],
-        [],
-        [],
-    ),
-    "Storage Account Contributor": (
-        "17d1049b-9a84-46fb-8f53-869881c3d3ab",
-        "Lets you manage storage accounts, including accessing storage account keys which provide full access to "
-        "storage account data.",
-        ["Microsoft.Storage/storageAccounts/*"],
-        [],
-        [],
-    ),
-    "Storage Blob Data Contributor": (
-        "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
-        "Allows for read, write and delete access to Azure Storage blob containers and data",
-        ["Microsoft.Storage/storageAccounts/blobServices/containers/*"],
-        [],
-        ["Microsoft.Storage/storageAccounts/blobServices/containers/blobs/*"],
-    ),
-    "Managed Identity Operator": (
-        "f1a07417-d97a-45cb-824c-7a7467783830",
-        "Read and Assign User Assigned Identity",
-        ["Microsoft.ManagedIdentity/userAssignedIdentities/*/read"],
-        [],
-        [],
-    ),
-    "Monitoring Reader": ("43d0d8ad-25c7-4714-9337-8ba259a9fe05", "Can read all monitoring data.", ["*/read"], [], []),
-}
 
 
 class Authorization:

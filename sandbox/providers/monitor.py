@@ -266,6 +266,19 @@ class Workspaces:
         keys = self._core.require(request.id).internal["keys"]
         return Answer(200, {"primarySharedKey": keys[0], "secondarySharedKey": keys[1]})
 
+    def regenerate(self, request: Request) -> Answer:
+        """New shared keys; who holds the old ones has none any more."""
+        with self._core.store.transaction():
+            resource = self._core.require(request.id)
+            resource.internal["keys"] = [_secret(), _secret()]
+            self._core.store.put(resource)
+        return self.shared_keys(request)
+
+    def management_groups(self, request: Request) -> Answer:
+        """No agents are connected."""
+        self._core.require(request.id)
+        return Answer(200, {"value": []})
+
 
 def _etag() -> str:
     return f'"{hex_digits(8)}-0000-0700-0000-{hex_digits(12)}"'
@@ -296,3 +309,5 @@ def register(core: Core) -> None:
         list_all=core.list_handler,
     )
     core.router.action(WORKSPACES, "sharedKeys", workspaces.shared_keys)
+    core.router.action(WORKSPACES, "regenerateSharedKey", workspaces.regenerate)
+    core.router.action(WORKSPACES, "managementGroups", workspaces.management_groups, method="GET")

@@ -24,7 +24,9 @@ from sandbox.providers.deployments.what_if import changes
 from sandbox.providers.deployments.work import moment, since, surroundings
 
 TYPE = "Microsoft.Resources/deployments"
-STYLE = Style("deployments", "", segment="operationStatuses", result_segment="operationresults", times=False, retry=5)
+STYLE = Style(
+    "deployments", "", segment="operationStatuses", result_segment="operationresults", times=False, done=204, retry=5
+)
 NAME = re.compile(r"[-\w._()]{1,64}")
 RUNNING = ("Accepted", "Running")
 LONGEST_COUNTDOWN = (1 << 63) - 1

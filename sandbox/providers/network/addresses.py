@@ -167,3 +167,25 @@ def mac(address: str) -> str:
     """The hardware address that goes with a private address: Microsoft's prefix and the last three bytes."""
     packed = ipaddress.IPv4Address(address).packed
     return "-".join(("00", "0D", "3A", *(f"{byte:02X}" for byte in packed[1:])))
+
+
+# Owners are kept in lower case; scale set interfaces have no row of their own to ask.
+_SPELLINGS = {
+    word.lower(): word
+    for word in (
+        "resourceGroups",
+        "Microsoft.Compute",
+        "Microsoft.Network",
+        "virtualMachineScaleSets",
+        "virtualMachines",
+        "networkInterfaces",
+        "ipConfigurations",
+        "loadBalancers",
+        "frontendIPConfigurations",
+    )
+}
+
+
+def respell(owner: str) -> str:
+    """An owner with the words of its id as Azure writes them."""
+    return "/".join(_SPELLINGS.get(part, part) for part in owner.split("/"))

@@ -44,7 +44,7 @@ class Interfaces(NetworkType):
     kind = "networkInterfaces"
     shape: ClassVar[dict[str, Any]] = {
         "ipConfigurations": [{"name": str, "properties": CONFIGURATION_SHAPE}],
-        "dnsSettings": {"dnsServers": [str]},
+        "dnsSettings": {"dnsServers": [str], "internalDnsNameLabel": str},
         "networkSecurityGroup": REFERENCE,
         "enableIPForwarding": bool,
         "enableAcceleratedNetworking": bool,
@@ -103,6 +103,10 @@ class Interfaces(NetworkType):
             "auxiliaryMode": given.get("auxiliaryMode", "None"),
             "auxiliarySku": given.get("auxiliarySku", "None"),
         }
+        label = (given.get("dnsSettings") or {}).get("internalDnsNameLabel")
+        if label:
+            suffix = properties["dnsSettings"]["internalDomainNameSuffix"]
+            properties["dnsSettings"] |= {"internalDnsNameLabel": label, "internalFqdn": f"{label}.{suffix}"}
         if given.get("enableAcceleratedNetworking") is not None:
             properties["enableAcceleratedNetworking"] = given["enableAcceleratedNetworking"]
         if group:

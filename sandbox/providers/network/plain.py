@@ -11,7 +11,7 @@ from sandbox.arm import ids
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Request
 from sandbox.arm.store import Resource
-from sandbox.providers.network.base import NetworkType, child, reference
+from sandbox.providers.network.base import NAMESPACE, NetworkType, child, reference
 from sandbox.providers.network.fabric import VNET
 
 # Documentation addresses (RFC 5735): prefixes are shown, machines get no address from them.
@@ -42,9 +42,8 @@ class PublicPrefixes(NetworkType):
             text = f"Prefix length of {known.id} cannot be changed."
             raise ArmError(400, "PublicIpPrefixLengthCannotBeChanged", text, details=[])
         made = {"prefixLength": length, "publicIPAddressVersion": version, "ipTags": given.get("ipTags") or []}
-        for key in ("ipPrefix", "publicIPAddresses", "natGateway"):
-            if known is not None and key in known.properties:
-                made[key] = known.properties[key]
+        if known is not None and "ipPrefix" in known.properties:
+            made["ipPrefix"] = known.properties["ipPrefix"]
         return made
 
     def settled(self, resource: Resource) -> None:
@@ -57,14 +56,23 @@ class PublicPrefixes(NetworkType):
             properties["ipPrefix"] = f"{ipaddress.ip_address(start)}/{properties['prefixLength']}"
 
     def shown(self, resource: Resource) -> dict[str, Any]:
+        used: dict[str, Any] = {}
         for gateway in self.core.store.list("Microsoft.Network/natGateways", subscription=resource.rid.subscription):
             wanted = (ids.key(reference(entry)) for entry in gateway.properties.get("publicIpPrefixes", []))
             if ids.key(resource.id) in wanted:
-                return {**resource.body, "properties": {**resource.properties, "natGateway": {"id": gateway.id}}}
-        return resource.body
+                used["natGateway"] = {"id": gateway.id}
+        members = [
+            {"id": public.id}
+            for public in self.core.store.list(f"{NAMESPACE}/publicIPAddresses", subscription=resource.rid.subscription)
+            if ids.key(reference(public.properties.get("publicIPPrefix"))) == ids.key(resource.id)
+        ]
+        if members:
+            used["publicIPAddresses"] = members
+        return {**resource.body, "properties": {**resource.properties, **used}}
 
     def guard(self, resource: Resource) -> None:
-        holder = reference(self.shown(resource)["properties"].get("natGateway"))
+        shown = self.shown(resource)["properties"]
+        holder = reference(shown.get("natGateway")) or reference((shown.get("publicIPAddresses") or [None])[0])
         if holder:
             text = (
                 f"Public IP prefix {resource.id} can not be deleted since it is still allocated to resource {holder}."

@@ -27,6 +27,8 @@ class PublicAddresses(NetworkType):
         "dnsSettings": {"domainNameLabel": str},
         "ipTags": [dict],
         "ddosSettings": dict,
+        "publicIPPrefix": REFERENCE,
+        "deleteOption": str,
     }
 
     def _body(self, request: Request, known: Resource | None) -> dict[str, Any]:
@@ -59,6 +61,11 @@ class PublicAddresses(NetworkType):
             location = str(request.body.get("location", "")).replace(" ", "").lower()
             fqdn = f"{label}.{location}.cloudapp.azure.com"
             properties["dnsSettings"] = {**given["dnsSettings"], "fqdn": fqdn}
+        prefix = reference(given.get("publicIPPrefix"))
+        if prefix:
+            properties["publicIPPrefix"] = {"id": require_reference(self.core, prefix, request.id).id}
+        if given.get("deleteOption"):
+            properties["deleteOption"] = given["deleteOption"]
         for key in ("ipAddress", "ipConfiguration", "natGateway"):
             if known is not None and key in known.properties:
                 properties[key] = known.properties[key]

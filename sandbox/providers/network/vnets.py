@@ -13,7 +13,7 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import NETWORK, Run
 from sandbox.arm.shapes import REFERENCE
 from sandbox.arm.store import Resource
-from sandbox.providers.network.addresses import usable
+from sandbox.providers.network.addresses import respell, usable
 from sandbox.providers.network.base import (
     DELETE_SECONDS,
     WRITE_SECONDS,
@@ -191,12 +191,12 @@ class VirtualNetworks(NetworkType):
     def _spelled(self, owner: str) -> str:
         """An ip configuration's id as it was written, if its interface is stored."""
         if "/virtualmachinescalesets/" in owner:
-            return _respell(owner)
+            return respell(owner)
         nic = self.core.store.get(owner.rpartition("/ipconfigurations/")[0])
         for configuration in nic.properties.get("ipConfigurations", []) if nic else []:
             if ids.key(configuration["id"]) == owner:
                 return str(configuration["id"])
-        return _respell(owner)
+        return respell(owner)
 
     def shown(self, resource: Resource) -> dict[str, Any]:
         properties = {**resource.properties}
@@ -228,6 +228,7 @@ class VirtualNetworks(NetworkType):
             delete=self._delete_subnet,
             list=self._list_subnets,
         )
+        self.core.router.action(self.type, "usages", self._usages, method="GET")
         self.core.router.action(self.type, "CheckIPAddressAvailability", self._available, method="GET")
 
     def _network_of(self, rid: ids.ResourceId, verb: str = "write") -> Resource:
@@ -313,6 +314,20 @@ class VirtualNetworks(NetworkType):
             self.core.store.put(vnet)
         self.fabric.apply({vnet.id})
 
+    def _usages(self, request: Request) -> Answer:
+        """How full each subnet is; Azure keeps five addresses of each for itself."""
+        entries = [
+            {
+                "currentValue": float(len(self.addresses.in_subnet(subnet["id"]))),
+                "id": subnet["id"],
+                "limit": float(max(network_of(prefix_of(subnet), subnet["id"]).num_addresses - 5, 0)),
+                "name": {"localizedValue": "Subnet size and usage", "value": "SubnetSpace"},
+                "unit": "Count",
+            }
+            for subnet in self.core.require(request.id).properties["subnets"]
+        ]
+        return Answer(200, {"value": entries})
+
     def _available(self, request: Request) -> Answer:
         """Is an address free? If not, five that are."""
         vnet = self.core.require(request.id)
@@ -367,24 +382,3 @@ def network_of(prefix: Any, owner: str) -> ipaddress.IPv4Network | ipaddress.IPv
 
 def _within(inner: Any, outer: Any) -> bool:
     return bool(inner.version == outer.version and inner.subnet_of(outer))
-
-
-# Owners are kept in lower case; scale set interfaces have no row of their own to ask.
-_SPELLINGS = {
-    word.lower(): word
-    for word in (
-        "resourceGroups",
-        "Microsoft.Compute",
-        "Microsoft.Network",
-        "virtualMachineScaleSets",
-        "virtualMachines",
-        "networkInterfaces",
-        "ipConfigurations",
-        "loadBalancers",
-        "frontendIPConfigurations",
-    )
-}
-
-
-def _respell(owner: str) -> str:
-    return "/".join(_SPELLINGS.get(part, part) for part in owner.split("/"))
