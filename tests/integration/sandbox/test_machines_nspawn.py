@@ -165,7 +165,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Lab]:
     metadata = Metadata()
     # Nothing may be left when this process is killed, so another one waits for its end.
     sweep = [sys.executable, "-m", "sandbox.machines", "--state", str(state), "sweep", "--after", str(os.getpid())]
-    subprocess.Popen(sweep, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+    watcher = subprocess.Popen(sweep, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
     driver = NspawnDriver(state, metadata, print)
     taken = driver.reserved_public_addresses()
     public = free_address(taken)
@@ -185,6 +185,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Lab]:
     finally:
         driver.close()
         take_down(state)
+        watcher.terminate()
+        watcher.wait()
 
 
 def test_the_administrator_logs_in_and_is_root_without_a_password(lab: Lab) -> None:
@@ -460,7 +462,9 @@ def leftovers(prefix: str, state: Path) -> list[str]:
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             dead = "\nState:\tZ" in (process / "status").read_text()  # only its parent can do anything about that
-            if int(process.name) != os.getpid() and not dead:
-                found.append((process / "cgroup").read_text() + (process / "cmdline").read_text())
+            command = (process / "cmdline").read_text()
+            watches_over_this_test = "\0--after\0" in command
+            if int(process.name) != os.getpid() and not dead and not watches_over_this_test:
+                found.append((process / "cgroup").read_text() + command)
     found += [str(path) for path in Path("/sys/fs/cgroup").rglob(f"{prefix}*")]
     return [entry for entry in found if prefix in entry or str(state) in entry]
