@@ -107,8 +107,10 @@ class Interfaces(NetworkType):
         if label:
             suffix = properties["dnsSettings"]["internalDomainNameSuffix"]
             properties["dnsSettings"] |= {"internalDnsNameLabel": label, "internalFqdn": f"{label}.{suffix}"}
-        if given.get("enableAcceleratedNetworking") is not None:
-            properties["enableAcceleratedNetworking"] = given["enableAcceleratedNetworking"]
+        # Versions up to 2020 say so even if nobody asked.
+        default = False if "2016" <= request.api_version < "2021" else None
+        if given.get("enableAcceleratedNetworking", default) is not None:
+            properties["enableAcceleratedNetworking"] = given.get("enableAcceleratedNetworking", default)
         if group:
             properties["networkSecurityGroup"] = {"id": group}
         for key in ("macAddress", "primary", "virtualMachine"):
