@@ -159,13 +159,15 @@ class FlexibleSets:
         pending = [
             vm for vm in self._rows(run.args["create"]) if vm.properties["provisioningState"] not in ("Succeeded",)
         ]
+        for vnet in {vm.internal["machine"]["vnet"] for vm in pending}:
+            self._core.service("network").apply(vnet)
         self._machines.each(pending, lambda vm: self._bring_up(vm, run.fault), done)
         for vm in self._rows(run.args["remove"]):
             self._actions.remove(vm)
         self._works.finish_write(run, errors[0] if errors else None)
 
     def _bring_up(self, vm: Resource, fault: ArmError | None) -> None:
-        self._actions.bring_up(vm.id, fault)
+        self._actions.bring_up(vm.id, fault, network=False)
 
         def change(extension: Resource) -> None:
             extension.properties["provisioningState"] = "Succeeded"

@@ -140,7 +140,7 @@ class VirtualMachines:
     def make(self, request: Request, given: Json, *, checked: bool = False) -> Resource:
         """A new VM with all that comes with it, stored but not booted yet, in the running transaction.
 
-        ``checked`` tells that its ``osProfile`` was checked before, with secrets that are not in it any more.
+        ``checked`` tells that quota and ``osProfile`` were checked before, with secrets that are not in it any more.
         """
         rid, properties = request.id, given.setdefault("properties", {})
         location = normal_location(required(given, "location"))
@@ -163,7 +163,8 @@ class VirtualMachines:
         check_os_disk(body["properties"]["storageProfile"]["osDisk"], image)
         identities.set_on(body, identities.merged(self._core, str(rid), None, given.get("identity"), replace=True))
         nics = self._check_nics(str(rid), body, size)
-        self._limits.check(request.subscription, location, size, 1, spot=spot, machines=1)
+        if not checked:
+            self._limits.check(request.subscription, location, size, 1, spot=spot, machines=1)
         vm = Resource(str(rid), body, _internal(image, secrets, user_data))
         vm.internal["owned_addresses"] = owned
         vm.internal["machine"] = self._machine(vm, size, nics, secrets, image)

@@ -167,9 +167,9 @@ class VmActions:
     def work_create(self, run: Run) -> None:
         self.bring_up(run.resource_id, run.fault)
 
-    def bring_up(self, vm_id: str, fault: ArmError | None) -> None:
+    def bring_up(self, vm_id: str, fault: ArmError | None, *, network: bool = True) -> None:
         """Make and boot the machine of a new VM. Raises ArmError if that fails, or the ``fault``; the VM is Failed
-        then.
+        then. ``network`` False: its virtual network has been told to the driver already.
         """
         vm = self._core.store.get(vm_id)
         if vm is None:
@@ -178,7 +178,8 @@ class VmActions:
             if fault is not None:
                 raise fault
             self._check_room(vm)
-            self._core.service("network").apply(vm.internal["machine"]["vnet"])
+            if network:
+                self._core.service("network").apply(vm.internal["machine"]["vnet"])
             self._set(vm.id, "Creating", "starting")
             if not self._leaving(vm.id):
                 self._machines.boot(vm)
