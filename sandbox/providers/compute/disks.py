@@ -41,16 +41,29 @@ _PREMIUM = (
 )
 
 
-def performance(sku: str, gib: int) -> Json:
-    """``diskIOPSReadWrite``, ``diskMBpsReadWrite`` and for premium disks ``tier``."""
+def performance(sku: str, gib: int, given: Json) -> Json:
+    """``diskIOPSReadWrite`` and ``diskMBpsReadWrite``, and for premium disks ``tier``.
+
+    Of ultra and premium v2 disks they are what was asked for, of premium disks what the size or a higher tier gives.
+    """
+    if sku.startswith(("UltraSSD_", "PremiumV2_")):
+        ultra = sku.startswith("UltraSSD_")
+        default = (max(100, gib), 25) if ultra else (3000, 125)
+        rates = zip(("diskIOPSReadWrite", "diskMBpsReadWrite"), default, strict=True)
+        return {key: given.get(key) or value for key, value in rates}
     if not sku.startswith("Premium_"):
         return {"diskIOPSReadWrite": 500, "diskMBpsReadWrite": 60}
-    tier, _unused, iops, rate = next((row for row in _PREMIUM if gib <= row[1]), _PREMIUM[-1])
+    by_size = next((row for row in _PREMIUM if gib <= row[1]), _PREMIUM[-1])
+    asked = next((row for row in _PREMIUM if row[0] == given.get("tier")), by_size)
+    tier, _unused, iops, rate = max(by_size, asked, key=lambda row: row[1])
     return {"diskIOPSReadWrite": iops, "diskMBpsReadWrite": rate, "tier": tier}
 
 
+_TIERS = {"Premium": "Premium", "PremiumV2": "Premium", "UltraSSD": "Ultra"}
+
+
 def sku_of(name: str) -> Json:
-    return {"name": name, "tier": "Premium" if name.startswith(("Premium", "PremiumV2")) else "Standard"}
+    return {"name": name, "tier": _TIERS.get(name.split("_")[0], "Standard")}
 
 
 def finished(body: Json, *, now: float, source: Resource | None = None, snapshot: bool = False) -> Json:
@@ -68,7 +81,7 @@ def finished(body: Json, *, now: float, source: Resource | None = None, snapshot
         **{key: value for key, value in given.items() if key not in ("tier", "isArmResource", "faultDomain")},
         "creationData": creation,
         "diskSizeGB": gib,
-        **({} if snapshot else performance(sku["name"], gib)),
+        **({} if snapshot else performance(sku["name"], gib, given)),
         "encryption": given.get("encryption") or {"type": "EncryptionAtRestWithPlatformKey"},
         **({"incremental": given.get("incremental", False)} if snapshot else {}),
         "networkAccessPolicy": given.get("networkAccessPolicy", "AllowAll"),
@@ -185,8 +198,9 @@ class Disks:
         if request.method == "PATCH":
             shown["sku"] = sku_of(shown["sku"]["name"])
             shown["properties"]["faultDomain"] = 0
-        for key in ("diskIOPSReadWrite", "diskMBpsReadWrite"):
-            shown["properties"].pop(key, None)
+        if not shown["sku"]["name"].startswith(("UltraSSD_", "PremiumV2_")):
+            for key in ("diskIOPSReadWrite", "diskMBpsReadWrite"):
+                shown["properties"].pop(key, None)
         resource = known or Resource(str(rid), {})
         kept = {
             key: known.properties[key]

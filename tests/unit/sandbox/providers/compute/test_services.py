@@ -116,3 +116,23 @@ def test_a_scale_set_may_be_made_of_an_unmanaged_image(cloud: Cloud) -> None:
     shown = cloud.ok("GET", path)["properties"]["virtualMachineProfile"]["storageProfile"]["osDisk"]
     assert shown["image"] == blob
     assert "managedDisk" not in shown
+
+
+@pytest.mark.parametrize(
+    ("sku", "changes", "expected"),
+    [
+        ("Premium_LRS", {"diskSizeGB": 100}, ("P10", 500)),
+        ("Premium_LRS", {"diskSizeGB": 100, "tier": "P40"}, ("P40", 7500)),
+        ("Premium_LRS", {"diskSizeGB": 2048, "tier": "P10"}, ("P40", 7500)),
+        ("UltraSSD_LRS", {"diskSizeGB": 100, "diskIOPSReadWrite": 777}, (None, 777)),
+        ("PremiumV2_LRS", {"diskSizeGB": 100}, (None, 3000)),
+        ("Standard_LRS", {"diskSizeGB": 100}, (None, 500)),
+    ],
+)
+def test_how_fast_a_disk_is(
+    cloud: Cloud, sku: str, changes: dict[str, t.Any], expected: tuple[str | None, int]
+) -> None:
+    properties = {"creationData": {"createOption": "Empty"}, **changes}
+    cloud.run("PUT", DISK, {"location": "westeurope", "sku": {"name": sku}, "properties": properties})
+    read = cloud.ok("GET", DISK)["properties"]
+    assert (read.get("tier"), read["diskIOPSReadWrite"]) == expected
