@@ -53,7 +53,8 @@ def ensure(session: Session, options: t.Mapping[str, t.Any], check: bool) -> Out
     if not options.get("source"):
         raise AzureError(f"the image {options['name']} does not exist, and no source is given", code="MissingOptions")
     source = source_id(session, options)
-    machine = clients.get(source)
+    # In check mode the machine may be one that was not made because of it.
+    machine = {} if check and options.get("location") else clients.get(source)
     removed: tuple[Write, ...] = removals([[wanted]], actual) if existing is not None else ()
     if not check:
         _seal(clients, source, machine)
