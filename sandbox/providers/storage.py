@@ -65,7 +65,7 @@ class Accounts:
         _check_name(name)
         with store.transaction():
             known = store.get(request.id)
-            if known is None and self._taken(name):
+            if known is None and self._taken(request.subscription, name):
                 text = f"The storage account named {name} is already taken."
                 raise ArmError(409, "StorageAccountAlreadyTaken", text, target="name")
             resource = known or Resource(str(request.id), {}, {"keys": [_key(), _key()], "created": time.time()})
@@ -202,9 +202,9 @@ class Accounts:
             self._core.store.put(resource)
         return Answer(200, {"keys": _shown_keys(resource.internal["keys"], request.api_version)})
 
-    def _taken(self, name: str) -> bool:
-        """Names are unique in all of Azure."""
-        return any(one.rid.name == name for one in self._core.store.list(TYPE))
+    def _taken(self, subscription: str, name: str) -> bool:
+        """Names are unique in all of Azure; here, where any GUID is a subscription, each is an Azure of its own."""
+        return any(one.rid.name == name for one in self._core.store.list(TYPE, subscription=subscription))
 
     def check_name(self, request: Request) -> Answer:
         name = str((request.body or {}).get("name", "")) if isinstance(request.body, dict) else ""
@@ -212,7 +212,7 @@ class Accounts:
             _check_name(name)
         except ArmError as error:
             return Answer(200, {"nameAvailable": False, "reason": "AccountNameInvalid", "message": error.message})
-        if self._taken(name):
+        if self._taken(request.subscription, name):
             text = f"The storage account named {name} is already taken."
             return Answer(200, {"nameAvailable": False, "reason": "AlreadyExists", "message": text})
         return Answer(200, {"nameAvailable": True})

@@ -53,8 +53,8 @@ def test_bad_names_are_refused(arm: Arm, name: str) -> None:
 
 def test_names_are_unique_in_all_groups(arm: Arm) -> None:
     create(arm)
-    arm.make("/subscriptions/00000000-0000-4000-8000-000000000002/resourceGroups/other")
-    path = f"/subscriptions/00000000-0000-4000-8000-000000000002/resourceGroups/other{ACCOUNT}"
+    arm.make("/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/other")
+    path = f"/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/other{ACCOUNT}"
     assert arm.send("PUT", path, BODY).body["error"]["code"] == "StorageAccountAlreadyTaken"
 
 
