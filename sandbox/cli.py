@@ -19,7 +19,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from sandbox import faults, machines
+from sandbox import fault_cli, machines
 from sandbox.state import StateDirectory, default_path, identify, start_time
 
 START_TIMEOUT = 900
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     env.set_defaults(run=_env)
     token = commands.add_parser("token", help="an access token for Resource Manager, for use with curl")
     token.set_defaults(run=_token)
-    _fault_parser(commands.add_parser("fault", help="script what goes wrong"))
+    fault_cli.add_parsers(commands.add_parser("fault", help="script what goes wrong"), ask)
     down = commands.add_parser("down", help="stop it and take the machines down")
     down.add_argument("--wipe", action="store_true", help="remove the state, too")
     down.set_defaults(run=_down)
@@ -71,43 +71,6 @@ def _parser() -> argparse.ArgumentParser:
         # Accepted before and after the command; the later one wins only if it is given.
         command.add_argument("--state", type=Path, default=argparse.SUPPRESS, metavar="DIR", help=argparse.SUPPRESS)
     return parser
-
-
-def _fault_parser(fault: argparse.ArgumentParser) -> None:
-    actions = fault.add_subparsers(required=True, metavar="ACTION")
-    add = actions.add_parser("add", help="add a rule", epilog=f"Known codes: {', '.join(faults.KNOWN)}")
-    add.add_argument("code", help="an Azure error code, or ConnectionReset, or Slow")
-    add.add_argument("--method", default="*", help="only requests with this method")
-    add.add_argument("--match", default="*", metavar="GLOB", help="only this resource type, or path")
-    add.add_argument("--count", type=int, default=1, help="how often it applies; -1 for ever (default: 1)")
-    add.add_argument("--when", choices=("sync", "async"), default="", help="refuse the request, or fail its operation")
-    add.add_argument("--status", type=int, default=0, help="HTTP status of a refusal")
-    add.add_argument("--message", default="")
-    add.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="wait before answering")
-    add.add_argument("--retry-after", type=float, default=None, metavar="SECONDS")
-    add.set_defaults(run=_fault_add)
-    listing = actions.add_parser("list", help="show the rules")
-    listing.add_argument("--json", action="store_true")
-    listing.set_defaults(run=_fault_list)
-    clear = actions.add_parser("clear", help="remove one rule, or all")
-    clear.add_argument("id", nargs="?", default="")
-    clear.set_defaults(run=_fault_clear)
-    quota = actions.add_parser("quota", help="set a quota of a region, such as cores or standardDSv5Family")
-    quota.add_argument("location")
-    quota.add_argument("name")
-    quota.add_argument("value", type=int)
-    quota.set_defaults(run=_limit, limit="quota")
-    capacity = actions.add_parser("capacity", help="set how many machines of a size a region can run")
-    capacity.add_argument("location")
-    capacity.add_argument("name", help="the size, such as Standard_HB120rs_v3")
-    capacity.add_argument("value", type=_count, help="a number, or any")
-    capacity.set_defaults(run=_limit, limit="capacity")
-    for action in actions.choices.values():
-        action.add_argument("--state", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-
-
-def _count(text: str) -> int | None:
-    return None if text == "any" else int(text)
 
 
 def _up(state: StateDirectory, options: argparse.Namespace) -> int:
@@ -233,37 +196,6 @@ def _env(state: StateDirectory, options: argparse.Namespace) -> int:
 
 def _token(state: StateDirectory, options: argparse.Namespace) -> int:
     print(ask(state, "token")["token"])
-    return 0
-
-
-def _fault_add(state: StateDirectory, options: argparse.Namespace) -> int:
-    names = ("code", "method", "match", "count", "when", "status", "message", "delay", "retry_after")
-    rule = ask(state, "faults/add", {name: getattr(options, name) for name in names})
-    print(f"sandbox: fault {rule['id']} ({rule['code']}, {rule['when']})")
-    return 0
-
-
-def _fault_list(state: StateDirectory, options: argparse.Namespace) -> int:
-    rules = ask(state, "faults/list")
-    if options.json:
-        print(json.dumps(rules, indent=2))
-        return 0
-    for rule in rules:
-        left = "for ever" if rule["count"] < 0 else f"{rule['count']} left"
-        print(
-            f"{rule['id']}  {rule['code']} {rule['when']} {rule['method']} {rule['match']}  {left}, {rule['hits']} hits"
-        )
-    return 0
-
-
-def _fault_clear(state: StateDirectory, options: argparse.Namespace) -> int:
-    print(f"sandbox: {ask(state, 'faults/clear', {'id': options.id})['removed']} rules removed")
-    return 0
-
-
-def _limit(state: StateDirectory, options: argparse.Namespace) -> int:
-    ask(state, options.limit, {name: getattr(options, name) for name in ("location", "name", "value")})
-    print(f"sandbox: {options.limit} of {options.name} in {options.location} is {options.value}")
     return 0
 
 

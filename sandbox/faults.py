@@ -3,87 +3,47 @@
 """Scripted faults: what Azure does on a bad day, as a table of rules.
 
 A rule matches requests by method and by a pattern (a glob on the resource type or on the path), so many times.
-Synchronous rules refuse, delay or cut the request itself; asynchronous ones let it be accepted and its operation fail.
+Synchronous rules refuse, delay or cut the request itself; asynchronous ones let it be accepted and its operation fail
+or hang; rules for machines let single machines of an operation fail, die, or keep silent.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sandbox.arm.errors import ArmError
+from sandbox.fault_codes import (
+    CONDITIONAL,
+    CRASH,
+    EFFECTS,
+    HANG,
+    KNOWN,
+    NEVER_BOOTS,
+    RESET,
+    SLOW,
+    STALE,
+    TIMES,
+    worded,
+)
 
 if TYPE_CHECKING:
-    from sandbox.arm.store import Resource, Store
+    from sandbox.arm.store import Store
 
+__all__ = ["KNOWN", "Fault", "Faults", "Rule", "complete", "worded"]
 SETTING = "faults"
-
-# code: (status, when, message). Texts as Azure words them; {name} placeholders are filled by the provider or left out.
-KNOWN: dict[str, tuple[int, str, str]] = {
-    "SkuNotAvailable": (
-        409,
-        "sync",
-        "The requested VM size for resource 'Following SKUs have failed for Capacity Restrictions: {size}' is "
-        "currently "
-        "not available in location '{location}'. Please try another size or deploy to a different location or "
-        "different "
-        "zone. See https://aka.ms/azureskunotavailable for details.",
-    ),
-    "AllocationFailed": (
-        200,
-        "async",
-        "Allocation failed. We do not have sufficient capacity for the requested VM size in this region. Read more "
-        "about "
-        "improving likelihood of allocation success at http://aka.ms/allocation-guidance",
-    ),
-    "ZonalAllocationFailed": (
-        200,
-        "async",
-        "Allocation failed. We do not have sufficient capacity for the requested VM size in this zone. Read more about "
-        "improving likelihood of allocation success at http://aka.ms/allocation-guidance",
-    ),
-    "OverconstrainedAllocationRequest": (
-        200,
-        "async",
-        "Allocation failed. VM(s) with the following constraints cannot be allocated, because the condition is too "
-        "restrictive. Please remove some constraints and try again. Constraints applied are:\n  - VM Size\n",
-    ),
-    "OverconstrainedZonalAllocationRequest": (
-        200,
-        "async",
-        "Allocation failed. VM(s) with the following constraints cannot be allocated, because the condition is too "
-        "restrictive. Please remove some constraints and try again. Constraints applied are:\n"
-        "  - Availability Zone\n  - VM Size\n",
-    ),
-    "OSProvisioningTimedOut": (
-        200,
-        "async",
-        "OS Provisioning for VM did not finish in the allotted time. The VM may still finish provisioning "
-        "successfully. "
-        "Please check provisioning state later.",
-    ),
-    "TooManyRequests": (429, "sync", "Too many requests. Please try again after sometime."),
-    "SubscriptionRequestsThrottled": (
-        429,
-        "sync",
-        "Number of requests for subscription and operation type exceeded the backend storage limit. "
-        "Please try again after a while.",
-    ),
-    "InternalServerError": (500, "sync", "Encountered internal server error."),
-    "ServiceUnavailable": (503, "sync", "The service is unavailable."),
-    "GatewayTimeout": (504, "sync", "The gateway did not receive a response from the provider within the time period."),
-    "ConnectionReset": (0, "sync", "connection reset"),
-    "Slow": (0, "sync", "slow answer"),
-}
 
 
 @dataclass
 class Rule:
     """One rule. ``count`` is how often it still applies (-1: for ever), ``status`` 0 no refusal, ``delay`` in seconds.
 
-    ``retry_after`` is the header of a refusal, in seconds; None sends none. ``when`` empty: as usual for the code.
+    ``retry_after`` is the header of a refusal, in seconds; None sends none. ``when`` empty: as usual for the code. For
+    rules about machines ``count`` counts machines. ``delay`` of a stale list is its age, of a crash how long the
+    machine lives, of an operation that hangs how long it does (0: until the rule is cleared).
     """
 
     code: str
@@ -98,40 +58,38 @@ class Rule:
     retry_after: float | None = None
     hits: int = 0
 
-    def applies(self, when: str, method: str, path: str, type: str) -> bool:
+    def applies(self, when: str, method: str, *texts: str, conditional: bool = False, listing: bool = False) -> bool:
+        """Whether it is met: ``texts`` are paths and types. Some codes are met by certain requests only."""
         if self.count == 0 or self.when != when or self.method.upper() not in ("*", method.upper()):
             return False
+        if (self.code == CONDITIONAL and not conditional) or (self.code == STALE and not listing):
+            return False
         pattern = self.match.lower()
-        return any(fnmatch.fnmatchcase(text.lower(), pattern) for text in (type, path))
+        return any(fnmatch.fnmatchcase(text.lower(), pattern) for text in texts)
 
 
 @dataclass
 class Fault:
-    """What a matching rule does to one request: wait ``delay`` seconds, then refuse by ``error``, or ``reset``."""
+    """What a matching rule does to one request, operation or machine.
+
+    Wait ``delay`` seconds, then refuse by ``error``, or ``reset``. ``lag``: answer a list as it was so many seconds
+    ago. ``hang``: the operation does not begin before the rule is cleared.
+    """
 
     rule: Rule
     error: ArmError | None = None
     reset: bool = False
     delay: float = field(default=0.0)
-
-
-def worded(error: ArmError, body: Any, resource: Resource | None) -> ArmError:
-    """The error with the VM size and region of the request (or of the resource that it is about) in its text."""
-    sources = [source for source in (body, resource.body if resource else None) if isinstance(source, dict)]
-    size, location = "", ""
-    for source in sources:
-        profile = (source.get("properties") or {}).get("hardwareProfile") or {}
-        size = size or profile.get("vmSize") or (source.get("sku") or {}).get("name") or ""
-        location = location or source.get("location") or ""
-    message = error.message.replace("{size}", size).replace("{location}", location)
-    return ArmError(error.status, error.code, message, headers=error.headers)
+    lag: float = 0.0
+    hang: bool = False
 
 
 class Faults:
-    """The table of rules, kept in the store."""
+    """The table of rules, kept in the store. ``cleared`` is called with the ids of rules that were removed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.cleared: Callable[[list[str]], None] = lambda ids: None
 
     def rules(self) -> list[Rule]:
         return [Rule(**entry) for entry in self._store.setting(SETTING, [])]
@@ -140,32 +98,47 @@ class Faults:
         """Add a rule; what it leaves open is filled in from the known codes. Raises ValueError for a bad one."""
         rule = complete(rule)
         with self._store.transaction():
+            if rule.code == STALE:
+                self._store.keep_history(True)
             self._save([*self.rules(), rule])
         return rule
 
     def clear(self, rule_id: str = "") -> int:
-        """Remove one rule, or all; answers how many."""
+        """Remove one rule, or all; answers how many. Operations that a removed rule let hang go on."""
         with self._store.transaction():
             rules = self.rules()
             kept = [rule for rule in rules if rule_id and rule.id != rule_id]
             self._save(kept)
-        return len(rules) - len(kept)
+            removed = [rule for rule in rules if rule not in kept]
+            if any(rule.code == STALE for rule in removed) and not any(rule.code == STALE for rule in kept):
+                self._store.keep_history(False)
+        self.cleared([rule.id for rule in removed])
+        return len(removed)
 
-    def synchronous(self, method: str, path: str, type: str = "") -> Fault | None:
-        """The fault that this request itself meets; uses it up."""
-        return self._take("sync", method, path, type)
+    def synchronous(
+        self, method: str, path: str, type: str = "", *, conditional: bool = False, listing: bool = False
+    ) -> Fault | None:
+        """The fault that this request itself meets; uses it up.
+
+        ``conditional``: the request has an If-Match or If-None-Match header; ``listing``: it asks for a list.
+        """
+        return self._take("sync", method, path, type, conditional=conditional, listing=listing)
 
     def asynchronous(self, method: str, path: str, type: str = "") -> Fault | None:
         """The fault that the operation of this request meets; uses it up."""
         return self._take("async", method, path, type)
 
-    def _take(self, when: str, method: str, path: str, type: str) -> Fault | None:
+    def machine(self, *texts: str) -> Fault | None:
+        """The fault that one machine meets while it boots, by its paths and types; uses it up."""
+        return self._take("machine", "PUT", *texts)
+
+    def _take(self, when: str, method: str, *texts: str, **about: bool) -> Fault | None:
         if not self._store.setting(SETTING):
             return None
         with self._store.transaction():
             rules = self.rules()
             for rule in rules:
-                if rule.applies(when, method, path, type):
+                if rule.applies(when, method, *texts, **about):
                     rule.count -= rule.count > 0
                     rule.hits += 1
                     self._save(rules)
@@ -184,19 +157,25 @@ def complete(rule: Rule) -> Rule:
     fields["when"] = rule.when or when
     fields["status"] = rule.status or status
     fields["message"] = rule.message or message
-    if fields["when"] not in ("sync", "async"):
-        raise ValueError(f"when must be sync or async, not {rule.when!r}")
+    if fields["when"] not in TIMES:
+        raise ValueError(f"when must be one of {', '.join(TIMES)}, not {rule.when!r}")
+    if rule.code in (STALE, HANG, NEVER_BOOTS, CRASH, CONDITIONAL) and fields["when"] != when:
+        raise ValueError(f"{rule.code} is a fault of kind {when}")
     if fields["status"] == 429 and rule.retry_after is None:
         fields["retry_after"] = 1.0
-    if rule.code == "Slow" and rule.delay <= 0:
+    if rule.code == SLOW and rule.delay <= 0:
         raise ValueError("a slow answer needs --delay")
+    if rule.code == STALE and rule.delay <= 0:
+        raise ValueError("a stale list needs --delay: how old it is")
     return Rule(**fields)
 
 
 def _fault(rule: Rule) -> Fault:
-    if rule.code == "ConnectionReset":
-        return Fault(rule, reset=True, delay=rule.delay)
-    if rule.code == "Slow":
-        return Fault(rule, delay=rule.delay)
+    if rule.code in EFFECTS:
+        hang = rule.code == HANG
+        delay = 0.0 if rule.code in (STALE, CRASH) else rule.delay
+        lag = rule.delay if rule.code == STALE else 0.0
+        return Fault(rule, reset=rule.code == RESET, delay=delay, lag=lag, hang=hang and not rule.delay)
     headers = {} if rule.retry_after is None else {"Retry-After": f"{rule.retry_after:g}"}
-    return Fault(rule, ArmError(rule.status, rule.code, rule.message, headers=headers), delay=rule.delay)
+    code = "OSProvisioningTimedOut" if rule.code == NEVER_BOOTS else rule.code
+    return Fault(rule, ArmError(rule.status, code, rule.message, headers=headers), delay=rule.delay)

@@ -179,10 +179,23 @@ class Sandbox:
             "faults/list": lambda _: [dataclasses.asdict(rule) for rule in faults.rules()],
             "faults/add": lambda body: dataclasses.asdict(faults.add(Rule(**body))),
             "faults/clear": lambda body: {"removed": faults.clear((body or {}).get("id", ""))},
+            "throttling": lambda body: (
+                self.gateway.throttling.set_mode(**body) if body else self.gateway.throttling.describe()
+            ),
+            "tokens": self._set_tokens,
             "quota": self._set_quota,
             "capacity": self._set_capacity,
             **self.core.admin,
         }
+
+    def _set_tokens(self, body: dict[str, Any]) -> dict[str, Any]:
+        if body.get("lifetime") is not None:
+            if body["lifetime"] < 1:
+                raise ValueError("tokens live for at least a second")
+            self.tokens.lifetime = int(body["lifetime"])
+        if body.get("expire"):
+            self.tokens.expire()
+        return {"lifetime": self.tokens.lifetime}
 
     def _set_quota(self, body: dict[str, Any]) -> dict[str, Any]:
         self.core.service("compute_limits").set_quota(body["location"], body["name"], body["value"])

@@ -58,6 +58,7 @@ class Core:
         self.faults = Faults(store)
         self.operations = Operations(self)
         self.operations.add_routes()
+        self.faults.cleared = self.operations.release
         self._driver: Driver | None = None
         self._services: dict[str, Any] = {}
         self._deleters: dict[str, tuple[int, Deleter]] = {}

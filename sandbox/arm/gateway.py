@@ -7,11 +7,11 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -20,40 +20,24 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route as HttpRoute
 
+from sandbox.arm.actions import action_of, is_list, provider_of, scope_of
+from sandbox.arm.compute_buckets import charge
 from sandbox.arm.core import Core
 from sandbox.arm.dispatch import dispatch
 from sandbox.arm.errors import ArmError
 from sandbox.arm.login import Login, cloud_metadata
 from sandbox.arm.messages import Answer, Request
+from sandbox.arm.router import Route
+from sandbox.arm.throttling import KINDS, Throttling
 from sandbox.arm.tokens import Tokens
-from sandbox.faults import worded
+from sandbox.fault_codes import worded
+from sandbox.faults import Fault
 
 LOGIN_HOSTS = ("login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net")
 METHODS = ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS"]
-# Requests a subscription may send: kind: (bucket size, refilled per second). Shown in headers, not enforced.
-BUDGETS = {"reads": (16500, 1500 / 60), "writes": (800, 200 / 60), "deletes": (800, 200 / 60)}
 Admin = Callable[[Any], Any]
-
-
-class Budgets:
-    """What remains of each subscription's request budgets."""
-
-    def __init__(self) -> None:
-        self._left: dict[tuple[str, str], tuple[float, float]] = {}
-        self._lock = threading.Lock()
-
-    def header(self, subscription: str, method: str) -> dict[str, str]:
-        kind = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}.get(method, "writes")
-        size, refill = BUDGETS[kind]
-        with self._lock:
-            left, then = self._left.get((subscription, kind), (float(size), time.monotonic()))
-            now = time.monotonic()
-            left = max(min(size, left + (now - then) * refill) - 1, 0)
-            self._left[subscription, kind] = (left, now)
-        name = "subscription-global-reads" if kind == "reads" else f"subscription-{kind}"
-        return {f"x-ms-ratelimit-remaining-{name}": f"{left:.0f}"}
 
 
 class Gateway:
@@ -71,13 +55,13 @@ class Gateway:
         self._login = login
         self._admin_token = admin_token
         self._reset = reset
-        self._budgets = Budgets()
+        self.throttling = Throttling(core.store, core.settings.time_scale)
         self.counts: Counter[str] = Counter()
         self.admin: dict[str, Admin] = {}
         self.prices: Callable[[Request], Answer] | None = None
 
     def app(self) -> Starlette:
-        return Starlette(routes=[Route("/{path:path}", self._serve, methods=METHODS)])
+        return Starlette(routes=[HttpRoute("/{path:path}", self._serve, methods=METHODS)])
 
     async def _serve(self, http: HttpRequest) -> Response:
         host = http.headers.get("host", "localhost")
@@ -117,24 +101,63 @@ class Gateway:
 
     async def _serve_arm(self, http: HttpRequest, request: Request, raw: bytes) -> Response:
         found = self._core.router.match(request.method, request.path)
-        type = found[0].type if found else ""
-        self.counts[f"{request.method} {_label(request, found[0].template if found else '', type)}"] += 1
-        fault = await run_in_threadpool(self._core.faults.synchronous, request.method, request.path, type)
+        route = found[0] if found else None
+        type = route.type if route else ""
+        self.counts[f"{request.method} {_label(request, route.template if route else '', type)}"] += 1
+        conditional = "if-match" in request.headers or "if-none-match" in request.headers
+        fault = await run_in_threadpool(
+            self._core.faults.synchronous,
+            request.method,
+            request.path,
+            type,
+            conditional=conditional,
+            listing=is_list(route, request),
+        )
         if fault is not None:
             await asyncio.sleep(fault.delay)
             if fault.reset:
                 return self._cut(http)
+        return _response(await run_in_threadpool(self._answer, request, raw, route, fault))
+
+    def _answer(self, request: Request, raw: bytes, route: Route | None, fault: Fault | None) -> Answer:
+        """Who asks, how often, and then what for."""
+        headers = self._headers(request)
         try:
-            request.claims = self._tokens.verify(http.headers.get("authorization"))
+            request.claims = self._tokens.verify(request.headers.get("authorization"))
             request.body = _parse(raw)
+            template, type = (route.template, route.type) if route else ("", "")
+            headers |= self.throttling.take(request, template, type, request.claims.get("oid", ""))
             if fault is not None and fault.error is not None:
-                raise worded(fault.error, request.body, self._core.store.get(request.path))
+                raise self._worded(fault.error, request, route)
         except ArmError as error:
             answer = Answer(error.status, error.body(), dict(error.headers))
         else:
-            answer = await run_in_threadpool(dispatch, self._core, request)
-        answer.headers = {**self._headers(request), **answer.headers}
-        return _response(answer)
+            moment = time.time() - fault.lag if fault is not None and fault.lag else None
+            with self._core.store.as_of(moment):
+                answer = dispatch(self._core, request)
+        answer.headers = {**headers, **answer.headers}
+        return answer
+
+    def _worded(self, error: ArmError, request: Request, route: Route | None) -> ArmError:
+        """A scripted refusal in Azure's words, about this very request."""
+        template, type = (route.template, route.type) if route else ("", "")
+        charges = charge(self._core.store, request, template, type)
+        now = datetime.now(UTC)
+        words = {
+            "client": request.claims.get("appid", ""),
+            "oid": request.claims.get("oid", ""),
+            "tenant": self._tokens.tenant,
+            "action": action_of(request.method, template),
+            "scope": scope_of(route, request.path, request.method),
+            "provider": provider_of(request.path),
+            "subscription": request.path.split("/")[2] if request.path.count("/") > 1 else "",
+            "kind": KINDS.get(request.method, "writes").removesuffix("s"),
+            "match": request.headers.get("if-match") or request.headers.get("if-none-match", ""),
+            "expired": f"{now - timedelta(seconds=1):%m/%d/%Y %H:%M:%S}",
+            "now": f"{now:%m/%d/%Y %H:%M:%S}",
+            "bucket": charges[0].name if charges else "",
+        }
+        return worded(error, request.body, self._core.store.get(request.path) if type else None, **words)
 
     def _cut(self, http: HttpRequest) -> Response:
         if http.client is None or not self._reset(http.client.port):
@@ -157,9 +180,6 @@ class Gateway:
         }
         if request.headers.get("x-ms-return-client-request-id", "").lower() == "true":
             headers["x-ms-client-request-id"] = request.headers.get("x-ms-client-request-id", "")
-        parts = request.path.split("/")
-        if len(parts) > 2 and parts[1].lower() == "subscriptions":
-            headers |= self._budgets.header(parts[2].lower(), request.method)
         return headers
 
     def _serve_admin(self, http: HttpRequest, host: str, raw: bytes) -> Answer:

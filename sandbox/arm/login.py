@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.arm.messages import Answer
-from sandbox.arm.tokens import LIFETIME, Principal, Tokens
+from sandbox.arm.tokens import Principal, Tokens
 
 
 @dataclass(frozen=True)
@@ -107,14 +107,15 @@ class Login:
         if not audience:
             text = "AADSTS900144: The request body must contain the following parameter: 'scope'."
             return _refusal(400, "invalid_request", 900144, text)
+        lifetime = self._tokens.lifetime
         token = self._tokens.issue(Principal(known.object_id, known.client_id), audience)
-        body: dict[str, Any] = {"token_type": "Bearer", "expires_in": LIFETIME, "ext_expires_in": LIFETIME}
+        body: dict[str, Any] = {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime}
         if v2:
-            body["refresh_in"] = LIFETIME // 2
+            body["refresh_in"] = lifetime // 2
         else:
             now = int(time.time())
             body = {key: str(value) for key, value in body.items()}
-            body |= {"expires_on": str(now + LIFETIME), "not_before": str(now), "resource": audience}
+            body |= {"expires_on": str(now + lifetime), "not_before": str(now), "resource": audience}
         return Answer(200, {**body, "access_token": token})
 
 

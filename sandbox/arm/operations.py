@@ -187,6 +187,7 @@ class Operations:
             "latency": latency,
             "delay": fault.delay if fault else 0.0,
             "fault": fault.error.record() if fault and fault.error else None,
+            "hang": fault.rule.id if fault and fault.hang else "",
         }
         with core.store.transaction() as db:
             running = self.active(resource_id) if exclusive else []
@@ -222,6 +223,19 @@ class Operations:
             self._start(row["id"], resumed=True)
         return len(rows)
 
+    def release(self, rule_ids: list[str]) -> None:
+        """Let the operations go on that hang because of these fault rules."""
+        with self._core.store.transaction() as db:
+            rows = db.execute("SELECT * FROM operations WHERE ended IS NULL").fetchall()
+            hanging = [found for found in map(_operation, rows) if found.record.get("hang") in rule_ids]
+            for operation in hanging:
+                operation.record["hang"] = ""
+                db.execute(
+                    "UPDATE operations SET record = ? WHERE id = ?", (json.dumps(operation.record), operation.id)
+                )
+        for operation in hanging:
+            self._start(operation.id)
+
     def close(self) -> None:
         """Start nothing more. What runs stays recorded as running, and the next server resumes it."""
         self._closed = True
@@ -233,7 +247,7 @@ class Operations:
 
     def _start(self, operation_id: str, resumed: bool = False) -> None:
         operation = self.get(operation_id)
-        if operation is None or self._closed:
+        if operation is None or self._closed or operation.record.get("hang"):
             return
         delay = operation.record["latency"] * self._core.settings.time_scale + operation.record["delay"]
         if resumed or delay <= 0:

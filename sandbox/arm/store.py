@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sandbox.arm import ids
+from sandbox.arm import history, ids
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS resources (
@@ -239,8 +239,9 @@ class Store:
                 where.append(f"{column} = ?")
                 values.append(value.lower())
         # Only column names that stand above are put together; values are bound.
-        query = f"SELECT * FROM resources WHERE {' AND '.join(where)} ORDER BY sort, key LIMIT ? OFFSET ?"  # noqa: S608
-        return [_resource(row) for row in self._db().execute(query, (*values, limit, offset))]
+        rows, moment = history.source(self._moment)
+        query = f"SELECT * FROM {rows} WHERE {' AND '.join(where)} ORDER BY sort, key LIMIT ? OFFSET ?"  # noqa: S608
+        return [_resource(row) for row in self._db().execute(query, (*moment, *values, limit, offset))]
 
     def count(self, type: str, *, parent: str | ids.ResourceId | None = None) -> int:
         query, values = "SELECT count(*) FROM resources WHERE type = ?", [type.lower()]
@@ -251,11 +252,32 @@ class Store:
 
     def in_scope(self, subscription: str, group: str | None = None) -> Iterable[Resource]:
         """Every resource of a subscription or group, whatever its type, the resource groups themselves excepted."""
-        query, values = "SELECT * FROM resources WHERE subscription = ?", [subscription.lower()]
+        rows, moment = history.source(self._moment)
+        query = f"SELECT * FROM {rows} WHERE subscription = ?"  # noqa: S608
+        values = [*moment, subscription.lower()]
         if group is not None:
             query, values = query + " AND grp = ?", [*values, group.lower()]
         query += " AND type != 'microsoft.resources/resourcegroups' ORDER BY created, key"
         return [_resource(row) for row in self._db().execute(query, values)]
+
+    @property
+    def _moment(self) -> float | None:
+        moment: float | None = getattr(self._local, "moment", None)
+        return moment
+
+    @contextmanager
+    def as_of(self, moment: float | None) -> Iterator[None]:
+        """Lists in this thread tell what was there at a moment, as far back as history has been kept; None: now."""
+        self._local.moment = moment
+        try:
+            yield
+        finally:
+            self._local.moment = None
+
+    def keep_history(self, wanted: bool) -> None:
+        """Keep what rows were before they are changed, for ``as_of``; or stop it and forget."""
+        with self.transaction() as db:
+            history.keep(db, wanted)
 
     def counts(self) -> dict[str, int]:
         """How many resources of each type (lower case) there are."""

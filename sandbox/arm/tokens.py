@@ -37,6 +37,9 @@ class Tokens:
 
     def __init__(self, directory: Path, tenant: str) -> None:
         self.tenant = tenant
+        # Both can be changed by a fault: how long tokens live, and before when (ns) none was issued that is still good.
+        self.lifetime = LIFETIME
+        self.good_since = 0
         path = directory / "token.key"
         if not path.exists():
             key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -55,16 +58,21 @@ class Tokens:
     def jwks(self) -> dict[str, Any]:
         return {"keys": [self._jwk]}
 
-    def issue(self, principal: Principal, audience: str, lifetime: int = LIFETIME) -> str:
-        """A token for ``audience`` that is good for ``lifetime`` seconds."""
-        now = int(time.time())
+    def expire(self) -> None:
+        """Let all tokens that were issued so far be expired."""
+        self.good_since = time.time_ns()
+
+    def issue(self, principal: Principal, audience: str, lifetime: int | None = None) -> str:
+        """A token for ``audience`` that is good for ``lifetime`` seconds (None: as long as tokens live)."""
+        now, lifetime = int(time.time()), self.lifetime if lifetime is None else lifetime
         claims = {
             "aud": audience,
             "iss": f"https://sts.windows.net/{self.tenant}/",
             "iat": now,
             "nbf": now,
             "exp": now + lifetime,
-            "aio": secrets.token_urlsafe(24),
+            # Opaque to clients; ours begins with the nanosecond of issue.
+            "aio": f"{time.time_ns():016x}{secrets.token_urlsafe(12)}",
             "appid": principal.appid,
             "appidacr": "1",
             "idp": f"https://sts.windows.net/{self.tenant}/",
@@ -103,6 +111,8 @@ class Tokens:
             raise self._refusal("ExpiredAuthenticationToken", _expired(token)) from None
         except jwt.InvalidTokenError:
             raise self._refusal("InvalidAuthenticationToken", "The access token is invalid.") from None
+        if int(str(claims.get("aio", "0"))[:16], 16) < self.good_since:
+            raise self._refusal("ExpiredAuthenticationToken", _expired(token, self.good_since / 1e9))
         if str(claims["aud"]).rstrip("/") not in AUDIENCES:
             message = (
                 "The access token has been obtained for wrong audience or resource "
@@ -120,9 +130,9 @@ class Tokens:
         return ArmError(401, code, message, headers={"WWW-Authenticate": challenge})
 
 
-def _expired(token: str) -> str:
-    claims = jwt.decode(token, options={"verify_signature": False})
-    ended, now = datetime.fromtimestamp(claims["exp"], UTC), datetime.now(UTC)
+def _expired(token: str, at: float | None = None) -> str:
+    exp = jwt.decode(token, options={"verify_signature": False})["exp"]
+    ended, now = datetime.fromtimestamp(exp if at is None else min(exp, at), UTC), datetime.now(UTC)
     return (
         f"The access token expiry UTC time '{ended:%m/%d/%Y %H:%M:%S}' is earlier than current UTC time "
         f"'{now:%m/%d/%Y %H:%M:%S}'."

@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from sandbox.arm import ids
 from sandbox.arm.core import Core
-from sandbox.arm.tokens import LIFETIME, Principal, Tokens
+from sandbox.arm.tokens import Principal, Tokens
 
 # What the real service lists in its error; the newest is taken for what is not listed.
 VERSIONS = (
@@ -105,15 +105,16 @@ class Metadata:
         if isinstance(identity, str):
             return _refusal("invalid_request", identity)
         principal = Principal(identity["principal_id"], identity["client_id"], identity["resource_id"])
+        lifetime = self._tokens.lifetime
         token = self._tokens.issue(principal, audience)
         now = int(time.time())
         return JSONResponse(
             {
                 "access_token": token,
                 "client_id": identity["client_id"],
-                "expires_in": str(LIFETIME),
-                "expires_on": str(now + LIFETIME),
-                "ext_expires_in": str(LIFETIME),
+                "expires_in": str(lifetime),
+                "expires_on": str(now + lifetime),
+                "ext_expires_in": str(lifetime),
                 "not_before": str(now),
                 "resource": audience,
                 "token_type": "Bearer",

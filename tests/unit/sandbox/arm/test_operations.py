@@ -176,3 +176,17 @@ def test_a_scripted_delay_is_not_scaled_away(arm: Arm) -> None:
 
 def test_times_have_seven_decimals() -> None:
     assert re.fullmatch(r"2026-11-20T09:42:42\.\d{7}\+00:00", stamp(1795167762.311))
+
+
+def test_an_operation_hangs_until_its_rule_is_cleared(arm: Arm) -> None:
+    seen: list[str] = []
+    add_things(arm, lambda run: seen.append(run.id))
+    rule = arm.core.faults.add(Rule("Hang", match="Microsoft.Test/things"))
+    answer = arm.send("PUT", THING, {})
+    arm.core.operations.resume()
+    status = poll(arm, answer.headers["Azure-AsyncOperation"])
+    assert (status.status, status.body["status"], seen) == (200, "InProgress", [])
+    arm.core.faults.clear(rule.id)
+    arm.wait()
+    assert poll(arm, answer.headers["Azure-AsyncOperation"]).body["status"] == "Succeeded"
+    assert len(seen) == 1

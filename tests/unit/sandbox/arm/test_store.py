@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,3 +116,27 @@ def test_lists_are_ordered_by_number_and_cut_into_pages(store: Store) -> None:
 def test_numbers_are_never_given_twice(store: Store) -> None:
     given = [store.next_number("instances", 3), store.next_number("instances"), store.next_number("instances", 2)]
     assert given == [0, 3, 4]
+
+
+def test_a_list_can_tell_what_was_there_before(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.db")
+    head = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Test/things"
+
+    def names(moment: float | None) -> list[tuple[str, int]]:
+        with store.as_of(moment):
+            return [(found.rid.name, found.body["n"]) for found in store.list("Microsoft.Test/things", group="g")]
+
+    store.keep_history(True)
+    store.put(Resource(f"{head}/a", {"n": 1}), Resource(f"{head}/b", {"n": 1}))
+    time.sleep(0.02)
+    before = time.time()
+    time.sleep(0.02)
+    store.put(Resource(f"{head}/a", {"n": 2}), Resource(f"{head}/c", {"n": 1}))
+    store.delete(f"{head}/b")
+    assert names(None) == [("a", 2), ("c", 1)]
+    assert names(before) == [("a", 1), ("b", 1)]
+    with store.as_of(before):
+        assert [found.rid.name for found in store.in_scope("s", "g")] == ["a", "b"]
+    store.keep_history(False)
+    assert names(before) == []
+    store.close()
