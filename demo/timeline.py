@@ -93,7 +93,8 @@ def _job(record: Mapping[str, Any]) -> JobLine:
         nodes=record.get("nodes", ""),
         cpus=int(number(record.get("cpus")) or 0),
         submitted=number(record.get("submit_time")),
-        started=number(record.get("start_time")) if states[0] != "PENDING" else None,
+        # Slurm gives a job that was cancelled while it waited the time of that as its start, but no nodes.
+        started=number(record.get("start_time")) if states[0] != "PENDING" and record.get("nodes") else None,
         ended=ended,
         reason=record.get("state_reason", ""),
         note=record.get("admin_comment", ""),

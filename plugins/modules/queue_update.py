@@ -17,6 +17,7 @@ description:
   - Every value of the plan is checked before the first command. Then the scheduler is read, and only what differs
     is written.
   - A step that fails does not keep the others from being carried out. All failures are reported together at the end.
+  - If the scheduler does not answer any more, the rest is left to the next pass.
 options:
   scheduler:
     description: The kind of scheduler.

@@ -13,6 +13,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue impo
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Command, Output, Scheduler, Write
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers.slurm.commands import (
     ENVIRONMENT,
+    UNANSWERED,
     UNSET_PREFIXES,
 )
 
@@ -56,10 +57,15 @@ def observe(scheduler: Scheduler, run_: Run = run) -> Queue:
 
 
 def apply(writes: t.Sequence[Write], run_: Run = run) -> list[dict[str, t.Any]]:
-    """Run all writes in order, also after one that failed. Answers one dictionary for each: argv, status, stderr."""
+    """Run all writes in order, also after one that failed. Answers one dictionary for each: argv, status, stderr.
+
+    Where the scheduler does not answer at all it ends: a thousand commands that each wait for it would take hours.
+    """
     done = []
     for write in writes:
         output = run_(write.command)
         said = (output.stderr or output.stdout).strip()[:1000]
         done.append({"step": write.step, "argv": list(write.command.argv), "status": output.status, "stderr": said})
+        if output.status == -1 or (output.status and any(words in said for words in UNANSWERED)):
+            break
     return done

@@ -46,6 +46,9 @@ def update(scheduler: Scheduler, steps: t.Sequence[SchedulerStep], run_: run.Run
     else:
         commands = run.apply(writes, run_)
     failures += [{"step": c["step"], "message": _failure(c)} for c in commands if c["status"] != 0]
+    if len(commands) < len(writes):
+        left = f"{len(writes) - len(commands)} commands were not tried; the next pass continues"
+        failures.append({"step": writes[len(commands)].step, "message": left})
     worked = [write for write, command in zip(writes, commands) if command["status"] == 0]
     return {"changed": bool(worked), "commands": commands, "failures": failures, "diff": _diff(worked)}
 

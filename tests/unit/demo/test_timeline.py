@@ -61,6 +61,11 @@ def test_the_last_state_of_a_job_counts() -> None:
     assert (line.state, line.started, line.ended, line.exit_code) == ("COMPLETED", 119, 130, 0)
 
 
+def test_a_job_that_never_had_a_node_has_not_started() -> None:
+    (line,) = timeline.jobs([Snapshot(1, jobs=[job("CANCELLED", start=5, end=5, nodes="")])])
+    assert (line.started, line.ended) == (None, 5)
+
+
 def test_tasks_replace_the_pending_rest_of_their_array() -> None:
     array = {"set": True, "infinite": False, "number": 9}
     unset = {"set": False, "infinite": False, "number": 0}

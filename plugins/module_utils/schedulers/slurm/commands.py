@@ -14,6 +14,9 @@ ENVIRONMENT: t.Mapping[str, str] = {"LC_ALL": "C.UTF-8", "SLURM_BITSTR_LEN": "0"
 # Options of users' environments that would change what the commands show.
 UNSET_PREFIXES = ("SQUEUE_", "SINFO_", "SCONTROL_", "SLURM_JSON", "SLURM_CLUSTERS")
 
+# What commands say when slurmctld does not answer: they have waited for MessageTimeout by then.
+UNANSWERED = ("Unable to contact slurm controller", "Socket timed out")
+
 
 def show_jobs() -> Command:
     """All jobs that slurmctld remembers."""

@@ -60,6 +60,30 @@ def test_a_failing_step_keeps_no_other_step_from_being_done() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Output(1, "", "slurm_update error: Unable to contact slurm controller (connect failure)"),
+        Output(1, "", "slurm_update error: Socket timed out on send/recv operation"),
+        Output(-1, "", "scontrol did not end within 60 s"),
+    ],
+)
+def test_a_scheduler_that_does_not_answer_is_not_asked_again_and_again(answer: Output) -> None:
+    fake, tried = Scontrol(), []
+
+    def silent(command: Command) -> Output:
+        if command.key in ("jobs", "nodes"):
+            return fake(command)
+        tried.append(command)
+        return answer
+
+    result = update(DRAIN, WAKE, run_=silent)
+    assert len(tried) == 1
+    assert not result["changed"]
+    assert [failure["step"] for failure in result["failures"]] == [0, 1]
+    assert result["failures"][1]["message"] == "1 commands were not tried; the next pass continues"
+
+
 def test_check_mode_says_what_would_be_done_and_does_nothing() -> None:
     fake = Scontrol()
     result = update(DRAIN, run_=fake, dry=True)
