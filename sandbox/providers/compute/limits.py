@@ -143,7 +143,10 @@ _SHOWN = {
     "lowPriorityCores": "LowPriorityCores",
     "virtualMachines": "Virtual Machines",
 }
-_MORE = {"cores": "regional-quota-requests", "lowPriorityCores": "low-priority-quota"}
+_MORE = {
+    "cores": "azure-supportability/regional-quota-requests",
+    "lowPriorityCores": "azure-portal/supportability/low-priority-quota",
+}
 
 
 def quota_exceeded(subscription: str, location: str, name: str, limit: int, used: int, wanted: int) -> ArmError:
@@ -164,7 +167,7 @@ def quota_exceeded(subscription: str, location: str, name: str, limit: int, used
         f"Submit a request for Quota increase at {link}{quote(request, safe=':,[]')} by specifying parameters listed "
         "in "
         "the \u2018Details\u2019 section for deployment to succeed. Please read more about quota limits at "
-        f"https://docs.microsoft.com/en-us/azure/azure-supportability/{_MORE.get(name, 'per-vm-quota-requests')}"
+        f"https://docs.microsoft.com/en-us/azure/{_MORE.get(name, 'azure-supportability/per-vm-quota-requests')}"
     )
     return ArmError(409, "OperationNotAllowed", message)
 

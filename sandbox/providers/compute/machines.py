@@ -23,7 +23,7 @@ from sandbox.arm.errors import ArmError
 from sandbox.arm.store import Resource
 from sandbox.machines import BASE_IMAGE, MachineError, MachineSpec, PowerState
 
-from . import sizes
+from . import mishaps, sizes
 
 TABLE = """CREATE TABLE IF NOT EXISTS machine_addresses (
     vnet TEXT NOT NULL, address TEXT NOT NULL, resource TEXT NOT NULL, PRIMARY KEY (vnet, address)) WITHOUT ROWID"""
@@ -71,7 +71,7 @@ class Machines:
     def boot(self, resource: Resource) -> None:
         """Create the machine, or make sure that it runs if it exists; blocks until it answers. Raises ArmError."""
         spec = _spec(self._core, resource)
-        driver = self._core.driver
+        driver, fault = self._core.driver, mishaps.meet(self._core, resource)
         with self._boots:
             try:
                 if driver.state(resource.id) == PowerState.RUNNING:
@@ -80,6 +80,7 @@ class Machines:
                 driver.create(spec)
             except MachineError as error:
                 raise _refusal(error, spec.computer_name) from error
+        mishaps.booted(self._core, resource, fault)
 
     def act(self, action: str, resource: Resource) -> None:
         """``start``, ``stop``, ``deallocate``, ``restart`` or ``delete`` a machine. Raises ArmError.
@@ -90,12 +91,16 @@ class Machines:
             if action == "start":
                 self.boot(resource)
             return
+        if action == "restart" and resource.internal.get("crashed"):
+            action = "start"
         method: Callable[[str], None] = getattr(self._core.driver, action)
         with self._boots:
             try:
                 method(resource.id)
             except MachineError as error:
                 raise _refusal(error, resource.internal["machine"]["computer_name"]) from error
+        if action != "delete":
+            mishaps.forget(self._core, resource)
 
     def capture(self, vm: Resource, image_id: str) -> None:
         """Make the disk of a generalised machine bootable under the image's id. Raises ArmError."""
@@ -148,6 +153,7 @@ class Recovery:
                 resources.add(ids.key(resource.id))
                 if (
                     resource.internal.get("power") == "running"
+                    and not resource.internal.get("crashed")
                     and known.get(ids.key(resource.id)) != PowerState.RUNNING
                 ):
                     wanted.append(resource)

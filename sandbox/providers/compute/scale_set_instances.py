@@ -65,6 +65,7 @@ class ScaleSetInstances:
         for namespace in ("Microsoft.Compute", "Microsoft.Network"):
             head = SCALE_SET.replace("Microsoft.Compute", namespace) + "/{name}"
             router.add("GET", f"{head}/networkInterfaces", self.nics)
+            router.add("GET", f"{head}/publicipaddresses", self.public_addresses)
             router.add("GET", f"{head}/virtualMachines/{{instance}}/networkInterfaces", self.nics)
             router.add("GET", f"{head}/virtualMachines/{{instance}}/networkInterfaces/{{nic}}", self.nic)
 
@@ -155,6 +156,11 @@ class ScaleSetInstances:
             row = self._core.require(f"{scale_set.id}/virtualMachines/{number}")
             return Answer(200, {"value": _nics(row)})
         return paged(request, lambda offset, limit: self._nics_below(scale_set, offset, limit), PAGE)
+
+    def public_addresses(self, request: Request) -> Answer:
+        """None: a Uniform scale set cannot give its instances any here, and those of a Flexible one are resources."""
+        self._parent_of_nics(request)
+        return Answer(200, {"value": []})
 
     def _nics_below(self, scale_set: Resource, offset: int, limit: int) -> list[Json]:
         rows = self._core.store.list(INSTANCE, parent=scale_set.id, offset=offset, limit=limit)

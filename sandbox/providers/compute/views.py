@@ -77,11 +77,13 @@ def machine(body: Json, internal: Json, *, created: float, changed: float) -> Js
         view["placementGroupId"] = internal.get("placement_group", "")
         view["platformUpdateDomain"] = update
         view["platformFaultDomain"] = fault
-    if internal.get("agent") and internal.get("power") in ("running", "stopped", "starting", "stopping"):
+    if internal.get("silent") == "never":
+        view["vmAgent"] = _agent(False, changed, version="Unknown")
+    elif internal.get("agent") and internal.get("power") in ("running", "stopped", "starting", "stopping"):
         view["computerName"] = properties.get("osProfile", {}).get("computerName", body["name"])
         view["osName"] = internal.get("os_name", "")
         view["osVersion"] = internal.get("os_version", "")
-        view["vmAgent"] = _agent(internal.get("power") == "running", changed)
+        view["vmAgent"] = _agent(internal.get("power") == "running", changed, lost=internal.get("silent") == "lost")
     storage = properties.get("storageProfile", {})
     names = [disk.get("name") for disk in [storage.get("osDisk", {}), *storage.get("dataDisks", [])]]
     done = status("ProvisioningState/succeeded", "Provisioning succeeded", at=created)
@@ -106,8 +108,8 @@ def _boot_diagnostics(body: Json, storage: str) -> Json:
     }
 
 
-def _agent(ready: bool, at: float) -> Json:
-    if ready:
+def _agent(ready: bool, at: float, *, version: str = AGENT, lost: bool = False) -> Json:
+    if ready and not lost:
         state = status("ProvisioningState/succeeded", "Ready", at=at, message="Guest Agent is running")
     else:
         state = status(
@@ -115,9 +117,9 @@ def _agent(ready: bool, at: float) -> Json:
             "Not Ready",
             level="Warning",
             at=at,
-            message="VM status blob is found but not yet populated.",
+            message="VM Agent is unresponsive." if lost else "VM status blob is found but not yet populated.",
         )
-    return {"vmAgentVersion": AGENT, "statuses": [state], "extensionHandlers": []}
+    return {"vmAgentVersion": version, "statuses": [state], "extensionHandlers": []}
 
 
 def scale_set(body: Json, states: Iterable[str], changed: float, error: Json | None = None) -> Json:

@@ -233,7 +233,7 @@ def _filter(values: list[Any], function: Any) -> list[Any]:
 
 
 def _reduce(values: list[Any], start: Any, function: Any) -> Any:
-    return fold(lambda left, right: function(left, right), values, start)
+    return fold(function, values, start)
 
 
 def _sort(values: list[Any], before: Any) -> list[Any]:

@@ -11,10 +11,10 @@ from sandbox.arm.store import Resource, Store
 from sandbox.providers.network.base import reference, stamp
 
 
-def towards(vnet: Resource, remote: Resource) -> dict[str, Any] | None:
-    """The peering of ``vnet`` whose other side is ``remote``."""
-    for entry in vnet.properties["virtualNetworkPeerings"]:
-        if ids.key(reference(entry["properties"]["remoteVirtualNetwork"])) == ids.key(remote.id):
+def towards(network: Resource, other: Resource) -> dict[str, Any] | None:
+    """The peering of ``network`` whose other side is ``other``."""
+    for entry in network.properties["virtualNetworkPeerings"]:
+        if ids.key(reference(entry["properties"]["remoteVirtualNetwork"])) == ids.key(other.id):
             found: dict[str, Any] = entry
             return found
     return None

@@ -88,14 +88,14 @@ def test_threads_that_end_leave_no_open_files(store: Store) -> None:
         return len(list(Path("/proc/self/fd").iterdir()))
 
     def run(count: int) -> None:
-        threads = [threading.Thread(target=store.counts) for _ in range(count)]
+        threads = [threading.Thread(target=store.counts) for _unused in range(count)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
 
     before = open_files()
-    for _ in range(10):
+    for _unused in range(10):
         run(20)
     # SQLite keeps a few descriptors for the next connection to the same file; a leak would be 400.
     assert open_files() < before + 60
