@@ -12,6 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -22,6 +23,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.routing import Route as HttpRoute
 
+from sandbox.arm import batch, directory
 from sandbox.arm.actions import action_of, is_list, provider_of, scope_of
 from sandbox.arm.compute_buckets import charge
 from sandbox.arm.core import Core
@@ -69,6 +71,9 @@ class Gateway:
         raw = await http.body()
         if path.startswith("/sandbox/"):
             return _response(await run_in_threadpool(self._serve_admin, http, name, raw))
+        if name == directory.HOST:
+            self.counts[f"{http.method} graph"] += 1
+            return _response(directory.answer(self._tokens, dict(http.headers)))
         query = {key.lower(): value for key, value in parse_qsl(http.url.query, keep_blank_values=True)}
         answer = self._serve_public(http, name, f"https://{host}", path, query, raw)
         if answer is not None:
@@ -78,6 +83,8 @@ class Gateway:
         )
         if name == "prices.azure.com":
             return await self._serve_prices(request)
+        if request.method == "POST" and request.path.lower() == batch.PATH:
+            return await self._serve_batch(http, request, raw)
         return await self._serve_arm(http, request, raw)
 
     def _serve_public(
@@ -98,6 +105,15 @@ class Gateway:
         if self.prices is None or request.method != "GET" or not request.path.lower().startswith("/api/retail/prices"):
             return _response(Answer(404, {"error": {"code": "NotFound", "message": "The resource cannot be found."}}))
         return _response(await run_in_threadpool(self.prices, request))
+
+    async def _serve_batch(self, http: HttpRequest, request: Request, raw: bytes) -> Response:
+        self.counts["POST batch"] += 1
+        try:
+            self._tokens.verify(request.headers.get("authorization"))
+            answer = await batch.answer(request, _parse(raw), partial(self._serve_arm, http))
+        except ArmError as error:
+            answer = Answer(error.status, error.body(), dict(error.headers))
+        return _response(Answer(answer.status, answer.body, {**self._headers(request), **answer.headers}))
 
     async def _serve_arm(self, http: HttpRequest, request: Request, raw: bytes) -> Response:
         found = self._core.router.match(request.method, request.path)

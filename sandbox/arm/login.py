@@ -103,7 +103,8 @@ class Login:
                 f"client secret value, not the client secret ID, for a secret added to app '{client}'."
             )
             return _refusal(401, "invalid_client", 7000215, text)
-        audience = form.get("scope", "").split(" ")[0].removesuffix(".default") if v2 else form.get("resource", "")
+        # With its slash: whose audience ends with one asks for https://management.core.windows.net//.default.
+        audience = form.get("scope", "").split(" ")[0].removesuffix("/.default") if v2 else form.get("resource", "")
         if not audience:
             text = "AADSTS900144: The request body must contain the following parameter: 'scope'."
             return _refusal(400, "invalid_request", 900144, text)

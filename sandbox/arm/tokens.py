@@ -88,8 +88,8 @@ class Tokens:
             claims["xms_mirid"] = principal.resource_id
         return jwt.encode(claims, self._private, "RS256", headers={"kid": self.kid, "x5t": self.kid})
 
-    def verify(self, authorization: str | None) -> dict[str, Any]:
-        """The claims of an ``Authorization`` header, or the 401 that Resource Manager answers."""
+    def verify(self, authorization: str | None, audiences: tuple[str, ...] = AUDIENCES) -> dict[str, Any]:
+        """The claims of an ``Authorization`` header that fits ``audiences``, or the 401 of Resource Manager."""
         if not authorization:
             message = "Authentication failed. The 'Authorization' header is missing."
             raise self._refusal("AuthenticationFailed", message)
@@ -113,11 +113,11 @@ class Tokens:
             raise self._refusal("InvalidAuthenticationToken", "The access token is invalid.") from None
         if int(str(claims.get("aio", "0"))[:16], 16) < self.good_since:
             raise self._refusal("ExpiredAuthenticationToken", _expired(token, self.good_since / 1e9))
-        if str(claims["aud"]).rstrip("/") not in AUDIENCES:
+        if str(claims["aud"]).rstrip("/") not in audiences:
             message = (
                 "The access token has been obtained for wrong audience or resource "
                 f"'{claims['aud']}'. It should exactly match with one of the allowed audiences "
-                f"'{','.join(f'{a},{a}/' for a in AUDIENCES)}'."
+                f"'{','.join(f'{a},{a}/' for a in audiences)}'."
             )
             raise self._refusal("InvalidAuthenticationTokenAudience", message)
         return claims

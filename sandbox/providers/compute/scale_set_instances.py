@@ -316,17 +316,18 @@ class ScaleSetInstances:
         )
 
     def simulate_eviction(self, request: Request) -> Answer:
+        """Answered at once; the instance is told, and then goes away or is deallocated."""
+        self._core.service("interruptions").announce(request, self._core.require(request.id))
+        return Answer(204)
+
+    def evict(self, request: Request) -> Answer:
+        """What the platform does when the time of a Spot instance has come."""
         with self._core.store.transaction():
             row, scale_set = self._core.require(request.id), self._scale_set(request)
-            if row.properties.get("priority") not in ("Spot", "Low"):
-                message = "Operation 'simulateEviction' is allowed only for Spot Virtual Machines"
-                raise ArmError(409, "OperationNotAllowed", message)
             if row.properties.get("evictionPolicy") == "Delete":
-                self._delete(request, scale_set, [row])
-            else:
-                args = {"instances": [row.sort], "method": "deallocate", "after": "deallocated"}
-                self._begin(request, scale_set, "compute.vmss.power", 30.0, args)
-        return Answer(204)
+                return self._delete(request, scale_set, [row])
+            args = {"instances": [row.sort], "method": "deallocate", "after": "deallocated"}
+            return self._begin(request, scale_set, "compute.vmss.power", 5.0, args)
 
     def single_group(self, request: Request) -> Answer:
         """A scale set of at most 100 machines can go back to one placement group."""
