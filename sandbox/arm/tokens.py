@@ -111,7 +111,7 @@ class Tokens:
             raise self._refusal("ExpiredAuthenticationToken", _expired(token)) from None
         except jwt.InvalidTokenError:
             raise self._refusal("InvalidAuthenticationToken", "The access token is invalid.") from None
-        if int(str(claims.get("aio", "0"))[:16], 16) < self.good_since:
+        if _issued(claims) < self.good_since:
             raise self._refusal("ExpiredAuthenticationToken", _expired(token, self.good_since / 1e9))
         if str(claims["aud"]).rstrip("/") not in audiences:
             message = (
@@ -128,6 +128,14 @@ class Tokens:
             f'error_description="{message}"'
         )
         return ArmError(401, code, message, headers={"WWW-Authenticate": challenge})
+
+
+def _issued(claims: dict[str, Any]) -> int:
+    """When (ns) a token was issued; 0 for one that an older sandbox issued, whose tokens said only the second."""
+    try:
+        return int(str(claims.get("aio", ""))[:16], 16)
+    except ValueError:
+        return 0
 
 
 def _expired(token: str, at: float | None = None) -> str:
