@@ -24,6 +24,7 @@ def add_parsers(fault: argparse.ArgumentParser, ask: Ask) -> None:
     _rules(actions, ask)
     _limits(actions, ask)
     _switches(actions, ask)
+    _machines(actions, ask)
     for action in actions.choices.values():
         action.add_argument("--state", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
@@ -123,3 +124,40 @@ def _switches(actions: Any, ask: Ask) -> None:
         return 0
 
     tokens.set_defaults(run=expire)
+
+
+def _machines(actions: Any, ask: Ask) -> None:
+    evict = _machine(actions, ask, "evict", "take a Spot machine away, after the notice in its metadata")
+    crash = _machine(actions, ask, "crash", "let a machine die; Azure takes it for running, with a silent agent")
+    crash.add_argument("--stopped", action="store_true", help="it powered itself off instead: Azure shows that")
+    silence = _machine(actions, ask, "silence", "let the agent of a running machine stop to report")
+    silence.add_argument("--end", action="store_true", help="let it report again")
+    maintain = _machine(actions, ask, "maintain", "announce maintenance in a machine's metadata, and do it")
+    maintain.add_argument("type", choices=("Reboot", "Redeploy", "Freeze"))
+    for action in (evict, maintain):
+        action.add_argument(
+            "--notice", type=float, metavar="SECONDS", help="real seconds; default: Azure's, times the time scale"
+        )
+    events = actions.add_parser("events", help="the Scheduled Events that a machine sees, as JSON")
+    events.add_argument("name", help="id or name of the machine")
+
+    def show(state: StateDirectory, options: argparse.Namespace) -> int:
+        print(json.dumps(ask(state, "machines/events", {"name": options.name}), indent=2))
+        return 0
+
+    events.set_defaults(run=show)
+
+
+def _machine(actions: Any, ask: Ask, name: str, text: str) -> argparse.ArgumentParser:
+    """A command about one machine: what the parser finds goes to the server."""
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=text)
+    parser.add_argument("name", help="id or name of the machine, such as hpc_3")
+
+    def send(state: StateDirectory, options: argparse.Namespace) -> int:
+        words = ("name", "notice", "stopped", "end", "type")
+        found = ask(state, f"machines/{name}", {key: getattr(options, key) for key in words if hasattr(options, key)})
+        print(f"sandbox: {name} {found['id']}")
+        return 0
+
+    parser.set_defaults(run=send)
+    return parser

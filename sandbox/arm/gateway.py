@@ -209,7 +209,7 @@ class Gateway:
             return Answer(404, {"error": {"code": "NotFound", "message": f"there are: {', '.join(self.admin)}"}})
         try:
             return Answer(200, command(json.loads(raw) if raw else None))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, LookupError) as error:
             return Answer(400, {"error": {"code": "BadRequest", "message": str(error)}})
 
 

@@ -33,6 +33,10 @@ resource is the other's.
 """
 
 
+class ServerGone(Exception):
+    """Raised by work that waits when the server goes down: the next server calls it again."""
+
+
 @dataclass(frozen=True)
 class Style:
     """How one service shows its operations (``docs`` of each field: the URL and the poll bodies).
@@ -280,6 +284,8 @@ class Operations:
             output, error = self._work(operation, resumed), None
         except ArmError as refusal:
             output, error = None, refusal
+        except ServerGone:
+            return
         except sqlite3.ProgrammingError:
             if self._closed:
                 return

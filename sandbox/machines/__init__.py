@@ -163,6 +163,12 @@ class Driver(t.Protocol):
     def stop(self, arm_id: str) -> None:
         """Shut down and keep it allocated; nothing if it does not run."""
 
+    def crash(self, arm_id: str) -> None:
+        """Cut the power: nothing in the machine is shut down; nothing if it does not run."""
+
+    def freeze(self, arm_id: str, frozen: bool) -> None:
+        """Pause all that runs in the machine, or let it go on; nothing if it does not run."""
+
     def deallocate(self, arm_id: str) -> None:
         """Shut down and release; the disk stays."""
 

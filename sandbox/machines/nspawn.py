@@ -95,6 +95,15 @@ class NspawnDriver:
             self._read(arm_id)
             self._halt(arm_id)
 
+    def crash(self, arm_id: str) -> None:
+        """Kill every process of the machine."""
+        host.kill(self._group(arm_id))
+
+    def freeze(self, arm_id: str, frozen: bool) -> None:
+        """Freeze or thaw the control group of the machine."""
+        with contextlib.suppress(FileNotFoundError):
+            (self._group(arm_id) / "cgroup.freeze").write_text("1" if frozen else "0")
+
     def deallocate(self, arm_id: str) -> None:
         """Power off and remember why."""
         with self._lock(arm_id):

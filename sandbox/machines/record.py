@@ -57,6 +57,15 @@ class RecordDriver:
         """Stopped from now on."""
         self._set("stop", arm_id, PowerState.STOPPED)
 
+    def crash(self, arm_id: str) -> None:
+        """Stopped from now on."""
+        if self.state(arm_id) is PowerState.RUNNING:
+            self._set("stop", arm_id, PowerState.STOPPED)
+
+    def freeze(self, arm_id: str, frozen: bool) -> None:
+        """Nothing runs that could be paused."""
+        self.spec(arm_id)
+
     def deallocate(self, arm_id: str) -> None:
         """Deallocated from now on."""
         self._set("deallocate", arm_id, PowerState.DEALLOCATED)

@@ -22,7 +22,8 @@ from .extensions import Extensions
 from .flexible_sets import FlexibleSets
 from .galleries import Galleries
 from .images import Images
-from .limits import AVAILABILITY_SET, Limits
+from .interruptions import Interruptions
+from .limits import AVAILABILITY_SET, INSTANCE, VM, Limits
 from .machines import Machines, Recovery, metadata
 from .placement import GROUP, Placement
 from .preflight import Preflight
@@ -30,6 +31,7 @@ from .rolling_upgrades import RollingUpgrades
 from .scale_set_instances import ScaleSetInstances
 from .scale_set_works import ScaleSetWorks
 from .scale_sets import ScaleSets
+from .scheduled_events import ScheduledEvents
 from .virtual_machines import VirtualMachines
 from .vm_actions import VmActions
 from .vm_services import VmServices
@@ -49,7 +51,14 @@ def register(core: Core) -> None:
     flexible = FlexibleSets(core, machines, vms, actions, works)
     flexible.register()
     ScaleSets(core, limits, machines, flexible).register()
-    ScaleSetInstances(core, limits, flexible).register()
+    instances = ScaleSetInstances(core, limits, flexible)
+    instances.register()
+    events = ScheduledEvents(core)
+    interruptions = Interruptions(core, machines, events)
+    interruptions.register()
+    interruptions.evicts(VM, actions.evict)
+    interruptions.evicts(INSTANCE, instances.evict)
+    core.offer("scheduled_events", events)
     RollingUpgrades(core, works).register()
     Images(core, machines).register()
     Galleries(core, machines).register()

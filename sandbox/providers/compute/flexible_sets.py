@@ -162,7 +162,9 @@ class FlexibleSets:
         for vnet in {vm.internal["machine"]["vnet"] for vm in pending}:
             self._core.service("network").apply(vnet)
         self._machines.each(pending, lambda vm: self._bring_up(vm, run.fault), done)
-        for vm in self._rows(run.args["remove"]):
+        leaving = self._rows(run.args["remove"])
+        self._machines.farewell(leaving)
+        for vm in leaving:
             self._actions.remove(vm)
         self._works.finish_write(run, errors[0] if errors else None)
 
@@ -176,7 +178,9 @@ class FlexibleSets:
             self._core.store.update(extension.id, change)
 
     def work_delete(self, run: Run) -> None:
-        for vm in self._rows(run.args["remove"]):
+        leaving = self._rows(run.args["remove"])
+        self._machines.farewell(leaving)
+        for vm in leaving:
             self._actions.remove(vm)
         if run.args["whole"]:
             self._core.store.delete(run.resource_id)

@@ -13,7 +13,7 @@ import base64
 import binascii
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
@@ -60,6 +60,10 @@ class Machines:
             keys = [(ids.key(resource_id),) for resource_id in resource_ids]
             db.executemany("DELETE FROM machine_addresses WHERE resource = ?", keys)
 
+    def farewell(self, resources: Sequence[Resource]) -> None:
+        """Tell machines that they are about to be deleted, and give those that want it their time. Blocks for it."""
+        self._core.service("scheduled_events").terminate(resources)
+
     def owner(self, vnet_id: str, address: str) -> Resource | None:
         """The VM or instance that has an address in a virtual network."""
         query = "SELECT resource FROM machine_addresses WHERE vnet = ? AND address = ?"
@@ -99,7 +103,9 @@ class Machines:
                 method(resource.id)
             except MachineError as error:
                 raise _refusal(error, resource.internal["machine"]["computer_name"]) from error
-        if action != "delete":
+        if action == "delete":
+            self._core.service("scheduled_events").forget([resource.id])
+        else:
             mishaps.forget(self._core, resource)
 
     def capture(self, vm: Resource, image_id: str) -> None:

@@ -177,6 +177,7 @@ class ScaleSetWorks:
         errors: list[ArmError] = []
         gone: list[Resource] = []
         batch = Batch(self._core)
+        self._machines.farewell(rows)
 
         def done(row: Resource, error: ArmError | None) -> None:
             if error is None:

@@ -104,20 +104,21 @@ class VmActions:
         return Answer(200)
 
     def simulate_eviction(self, request: Request) -> Answer:
-        """Answered at once; the machine goes away, or is deallocated, soon after."""
+        """Answered at once; the machine is told, and then goes away or is deallocated."""
+        self._core.service("interruptions").announce(request, self._core.require(request.id))
+        return Answer(204)
+
+    def evict(self, request: Request) -> Answer:
+        """What the platform does when the time of a Spot machine has come."""
         with self._core.store.transaction():
             vm = self._core.require(request.id)
-            if vm.properties.get("priority") not in ("Spot", "Low"):
-                message = "Operation 'simulateEviction' is allowed only for Spot Virtual Machines"
-                raise ArmError(409, "OperationNotAllowed", message)
             work, args = "compute.vm.power", {"action": "deallocate"}
             if vm.properties.get("evictionPolicy") == "Delete":
                 work, args = "compute.vm.delete", {}
                 flexible_members.left(self._core, vm)
-            self._core.operations.begin(
-                request, work, vm.id, style=COMPUTE, location=vm.body["location"], latency=30, args=args
+            return self._core.operations.begin(
+                request, work, vm.id, style=COMPUTE, location=vm.body["location"], args=args
             )
-        return Answer(204)
 
     def perform_maintenance(self, request: Request) -> Answer:
         name = self._core.require(request.id).rid.name
@@ -245,6 +246,7 @@ class VmActions:
 
     def remove(self, vm: Resource) -> None:
         """The machine and its row, and with them what is to be deleted with it; everything else is let go."""
+        self._machines.farewell([vm])
         self._machines.act("delete", vm)
         network, store = self._core.service("network"), self._core.store
         entries = vm.properties.get("networkProfile", {}).get("networkInterfaces") or []
