@@ -60,6 +60,13 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session
+def clients(session: nox.Session) -> None:
+    """az and azure.azcollection, unmodified, against the sandbox. They are 1.6 GB to install: not part of test."""
+    session.run("python", "-m", "tests.clients.install")
+    _pytest(session, "tests/clients", "-q")
+
+
+@nox.session
 def molecule(session: nox.Session) -> None:
     """The roles on booted nodes: converge, idempotence, verify."""
     session.chdir(str(ROOT / "extensions"))
@@ -126,9 +133,14 @@ def test(session: nox.Session) -> None:
 
 @nox.session
 def clean(session: nox.Session) -> None:
-    """Take down what a killed run left, and remove what ./dev made."""
-    session.run("python", "-m", "sandbox.machines", "sweep", "--all")
+    """Take this checkout's sandboxes down and remove what ./dev made (--all: of this whole machine, with base images)."""
+    for state in (DEV / "sandbox", DEV / "demo/sandbox"):
+        if state.exists():
+            session.run("python", "-m", "sandbox", "--state", str(state), "down", "--wipe")
     if "--all" in session.posargs:
-        session.run("python", "-m", "sandbox.machines", "forget-images")
+        from sandbox.machines.base import cache_directory
+
+        session.run("python", "-m", "sandbox.machines", "sweep", "--all")
+        shutil.rmtree(cache_directory(), ignore_errors=True)
     for path in (DEV, ROOT / ".venv", ROOT / ".ansible"):
         shutil.rmtree(path, ignore_errors=True)
