@@ -133,7 +133,7 @@ def test(session: nox.Session) -> None:
 
 @nox.session
 def clean(session: nox.Session) -> None:
-    """Take this checkout's sandboxes down and remove what ./dev made (--all: of this whole machine, with base images)."""
+    """Take this checkout's sandboxes down and remove what ./dev made (--all: of the whole machine, and images)."""
     for state in (DEV / "sandbox", DEV / "demo/sandbox"):
         if state.exists():
             session.run("python", "-m", "sandbox", "--state", str(state), "down", "--wipe")
