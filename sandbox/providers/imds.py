@@ -129,6 +129,8 @@ class Metadata:
         machine = await self._machine(request)
         if isinstance(machine, Response):
             return machine
+        if "api-version" not in request.query_params:
+            return _error(400, "Bad request. api-version is invalid or was not specified in the request.")
         service = self._core.service("scheduled_events")
         if request.method == "POST":
             return await self._acknowledge(request, machine["resource_id"], service)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -165,3 +166,67 @@ def test_an_answer_can_be_slow(caller: Caller) -> None:
     began = time.monotonic()
     assert caller.put_nsg("s").status_code == 201
     assert time.monotonic() - began >= 0.4
+
+
+def scale_set(caller: Caller, name: str, capacity: int, **profile: Any) -> str:
+    """A scale set of Spot machines, made by plain requests; answers its path below the group."""
+    subnets = [{"name": "s", "properties": {"addressPrefix": "10.0.0.0/24"}}]
+    vnet = {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": subnets}
+    network = "/providers/Microsoft.Network/virtualNetworks/v"
+    made = caller.send("PUT", network, {"location": "westeurope", "properties": vnet})
+    caller.until(lambda: caller.status(made) == "Succeeded")
+    subnet = {"id": f"{caller.group.removeprefix(ARM)}{network}/subnets/s"}
+    address = {"name": "ip", "properties": {"subnet": subnet}}
+    nic = {"name": "nic", "properties": {"primary": True, "ipConfigurations": [address]}}
+    key = {"path": "/home/azureuser/.ssh/authorized_keys", "keyData": "ssh-ed25519 AAAA someone"}
+    login = {"disablePasswordAuthentication": True, "ssh": {"publicKeys": [key]}}
+    image = {"publisher": "Debian", "offer": "debian-13", "sku": "13-gen2", "version": "latest"}
+    model = {
+        "priority": "Spot",
+        "evictionPolicy": "Delete",
+        "osProfile": {"computerNamePrefix": name, "adminUsername": "azureuser", "linuxConfiguration": login},
+        "storageProfile": {"imageReference": image, "osDisk": {"createOption": "FromImage"}},
+        "networkProfile": {"networkInterfaceConfigurations": [nic]},
+        **profile,
+    }
+    path = f"/providers/Microsoft.Compute/virtualMachineScaleSets/{name}"
+    properties = {"upgradePolicy": {"mode": "Manual"}, "virtualMachineProfile": model}
+    body = {
+        "location": "westeurope",
+        "sku": {"name": "Standard_D2s_v5", "capacity": capacity},
+        "properties": properties,
+    }
+    answer = caller.send("PUT", path, body)
+    assert answer.status_code == 201, answer.text
+    caller.until(lambda: caller.status(answer) != "InProgress")
+    return path
+
+
+def test_single_machines_of_a_growth_fail_and_others_die(caller: Caller) -> None:
+    name = f"s{uuid.uuid4().hex[:6]}"
+    match = ("--match", f"*/virtualMachineScaleSets/{name}")
+    caller.fault("add", "ZonalAllocationFailed", "--when", "machine", *match)
+    path = scale_set(caller, name, 3)
+    rows = caller.send("GET", f"{path}/virtualMachines").json()["value"]
+    assert sorted(row["properties"]["provisioningState"] for row in rows) == ["Failed", "Succeeded", "Succeeded"]
+    (alive, other) = [row["instanceId"] for row in rows if row["properties"]["provisioningState"] == "Succeeded"]
+    assert "crash" in caller.fault("crash", f"{name}_{alive}")
+    agents = [
+        caller.send("GET", f"{path}/virtualMachines/{number}/instanceView").json()["vmAgent"]["statuses"][0]
+        for number in (alive, other)
+    ]
+    assert [agent["displayStatus"] for agent in agents] == ["Not Ready", "Ready"]
+
+
+def test_a_spot_machine_is_told_and_taken_from_the_command_line(caller: Caller) -> None:
+    name = f"s{uuid.uuid4().hex[:6]}"
+    path = scale_set(caller, name, 2)
+    caller.fault("evict", f"{name}_0", "--notice", "1.5")
+    (event,) = json.loads(caller.fault("events", f"{name}_1"))["Events"]
+    assert (event["EventType"], event["EventStatus"], event["Resources"]) == ("Preempt", "Scheduled", [f"{name}_0"])
+    assert caller.send("GET", f"{path}/virtualMachines/0").status_code == 200
+    caller.until(lambda: caller.send("GET", f"{path}/virtualMachines/0").status_code == 404)
+    caller.until(lambda: not json.loads(caller.fault("events", f"{name}_1"))["Events"])
+    caller.fault("maintain", f"{name}_1", "Reboot")
+    done = caller.sandbox.run("fault", "evict", "nobody", check=False)
+    assert (done.returncode, done.stderr) == (1, "sandbox: no machine is called 'nobody'\n")

@@ -326,6 +326,18 @@ def test_a_machine_that_shuts_itself_down_is_stopped(lab: Lab) -> None:
     lab.driver.start(TWO)
 
 
+def test_a_machine_can_be_frozen_and_can_die_without_a_word(lab: Lab) -> None:
+    lab.driver.freeze(TWO, True)
+    with pytest.raises(subprocess.TimeoutExpired):
+        lab.ssh("node-2", "true", timeout=3)
+    lab.driver.freeze(TWO, False)
+    assert lab.out("node-2", "sudo sync; id -un") == "azureuser"
+    lab.driver.crash(TWO)
+    assert lab.driver.state(TWO) is PowerState.STOPPED
+    lab.driver.start(TWO)
+    assert lab.out("node-2", "cat /etc/kept") == "mine"
+
+
 def test_an_image_of_a_machine_boots_as_another_machine(lab: Lab) -> None:
     with pytest.raises(MachineError, match="Conflict"):
         lab.driver.capture(TWO, IMAGE)

@@ -40,7 +40,12 @@ class Client:
             return await client.request(method, path, **options)
 
 
-def client_of(tmp_path: Path, identities: list[dict[str, str]], address: str = "10.0.0.4") -> Client:
+def client_of(
+    tmp_path: Path,
+    identities: list[dict[str, str]],
+    address: str = "10.0.0.4",
+    offer: dict[str, Any] | None = None,
+) -> Client:
     core = Core(Settings(tmp_path), Store(tmp_path / "state.db"))
     machine = {
         "resource_id": "/vm",
@@ -49,6 +54,8 @@ def client_of(tmp_path: Path, identities: list[dict[str, str]], address: str = "
         "identities": identities,
     }
     core.offer("instance_metadata", lambda vnet, ip: machine if (vnet, ip) == (VNET, "10.0.0.4") else None)
+    for name, service in (offer or {}).items():
+        core.offer(name, service)
     app = Metadata(core, Tokens(tmp_path, "tenant"), VNET).app()
     return Client(app, address)
 
@@ -123,3 +130,28 @@ def test_a_listener_handed_over_before_the_loop_runs_is_closed_not_leaked(tmp_pa
         listener.bind(("127.0.0.1", 0))
         MetadataServers(core, Tokens(tmp_path, "tenant")).opened(VNET, listener)
         assert listener.fileno() == -1
+
+
+class Events:
+    """Takes the place of what compute offers."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+
+    def document(self, resource_id: str) -> dict[str, Any]:
+        return {"DocumentIncarnation": 2, "Events": [{"EventId": "E1", "Resources": [resource_id]}]}
+
+    def start(self, resource_id: str, event_ids: list[str]) -> None:
+        self.started += event_ids
+
+
+def test_scheduled_events_are_told_and_acknowledged(tmp_path: Path) -> None:
+    events = Events()
+    client = client_of(tmp_path, [], offer={"scheduled_events": events})
+    path = "/metadata/scheduledevents?api-version=2020-07-01"
+    assert client.get(path, headers=HEADER).json()["Events"][0]["Resources"] == ["/vm"]
+    assert client.get(path).status_code == 400
+    assert client.get("/metadata/scheduledevents", headers=HEADER).status_code == 400
+    assert client.post(path, headers=HEADER, json={"StartRequests": [{"EventId": "E1"}]}).status_code == 200
+    assert client.post(path, headers=HEADER, json={"StartRequests": "E1"}).status_code == 400
+    assert events.started == ["E1"]
