@@ -70,6 +70,21 @@ def test_options_of_a_partition_replace_the_role_s() -> None:
     assert found.endswith("Default=YES maxnodes=2 MaxTime=1-0 DefMemPerNode=1000 OverSubscribe=EXCLUSIVE")
 
 
+def test_the_memory_that_jobs_get_by_default_follows_the_options_of_the_nodes() -> None:
+    nodes = [{**D4, "options": {"RealMemory": "9000", "memspeclimit": 1000, "CPUs": "2"}}]
+    found = line(
+        render("slurm.conf.j2", slurm_nodes=nodes, slurm_partitions=[{**HTC, "nodes": D4["name"]}]), "PartitionName="
+    )
+    assert "DefMemPerCPU=4000" in found
+
+
+@pytest.mark.parametrize("name", ["DefMemPerCPU", "defmempernode", "DefMemPerGPU"])
+def test_the_memory_that_a_site_gives_jobs_by_default_holds_for_all_partitions(name: str) -> None:
+    lines = render("slurm.conf.j2", slurm_nodes=[D4, D8], slurm_partitions=[HTC], slurm_conf={name: "77"})
+    assert f"{name}=77" in lines
+    assert "DefMem" not in line(lines, "PartitionName=")
+
+
 @pytest.mark.parametrize("name", ["ReturnToService", "returntoservice", "RETURNTOSERVICE"])
 def test_an_option_of_the_site_replaces_the_role_s_in_any_case(name: str) -> None:
     assert line(render("slurm.conf.j2", slurm_conf={name: 0}), "returntoservice") == f"{name}=0"
