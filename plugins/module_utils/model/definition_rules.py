@@ -47,6 +47,10 @@ SLURM_CONF_OURS: t.Mapping[str, str] = {
     "suspendtimeout": "use autoscale.suspend_timeout",
     "resumeprogram": "the autoscale pass brings machines up",
     "suspendprogram": "the autoscale pass takes machines away",
+    # A node that joins has no configuration yet: it finds and trusts slurmctld by these.
+    "slurmctldport": "nodes that join look for slurmctld at its usual port",
+    "slurmuser": "nodes that join trust the answers of the account slurm",
+    "authtype": "nodes that join have munge",
 }
 NODE_OURS: t.Mapping[str, str] = {
     "nodename": "names come from the node array and the VM size",
