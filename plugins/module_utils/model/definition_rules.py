@@ -144,6 +144,7 @@ def _option_mistake(name: str, value: t.Any, ours: t.Mapping[str, str], line: bo
 def cross_check(mistakes: Mistakes, cluster: Cluster) -> None:
     """All rules that need more than one value. Where a value is wrong already, no rule repeats it."""
     _network(mistakes, cluster)
+    _slurmctld_parameters(mistakes, cluster)
     _arrays(mistakes, cluster)
     _partitions(mistakes, cluster)
     _file_systems(mistakes, cluster)
@@ -167,6 +168,12 @@ def _network(mistakes: Mistakes, cluster: Cluster) -> None:
                 mistakes.add(f"network.subnets.{name}", f"{net} is not within the address space of the network")
     if not mistakes.at("network.subnets"):
         _subnet_use(mistakes, cluster, subnets)
+
+
+def _slurmctld_parameters(mistakes: Mistakes, cluster: Cluster) -> None:
+    for name, value in cluster.scheduler.slurm_conf.items():
+        if name.lower() == "slurmctldparameters" and "cloud_dns" in value.lower().replace(" ", "").split(","):
+            mistakes.add(f"scheduler.slurm_conf.{name}", "must not have cloud_dns: names of nodes are in no DNS")
 
 
 def _subnet_use(mistakes: Mistakes, cluster: Cluster, subnets: t.Mapping[str, ipaddress.IPv4Network]) -> None:
