@@ -9,13 +9,13 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from starlette.responses import Response
 
 from sandbox.arm import shapes
 from sandbox.arm.errors import ArmError
-from sandbox.arm.messages import Answer, Request
+from sandbox.arm.messages import Answer, Request, tidy
 
 PATH = "/batch"
 SHAPE = {"requests": [{"url": str, "httpMethod": str, "name": str}]}
@@ -35,8 +35,7 @@ async def answer(request: Request, body: Any, serve: Serve) -> Answer:
 def _single(request: Request, asked: dict[str, Any]) -> Request:
     url = urlsplit(asked["url"])
     query = {key.lower(): value for key, value in parse_qsl(url.query, keep_blank_values=True)}
-    path = url.path.rstrip("/") or "/"
-    return replace(request, method=asked["httpMethod"].upper(), path=path, params={}, query=query)
+    return replace(request, method=asked["httpMethod"].upper(), path=tidy(unquote(url.path)), params={}, query=query)
 
 
 def _content(asked: dict[str, Any]) -> bytes:

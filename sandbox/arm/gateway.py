@@ -24,13 +24,14 @@ from starlette.responses import Response
 from starlette.routing import Route as HttpRoute
 
 from sandbox.arm import batch, directory
+from sandbox.arm.access import Access
 from sandbox.arm.actions import action_of, is_list, provider_of, scope_of
 from sandbox.arm.compute_buckets import charge
 from sandbox.arm.core import Core
 from sandbox.arm.dispatch import dispatch
 from sandbox.arm.errors import ArmError
 from sandbox.arm.login import Login, cloud_metadata
-from sandbox.arm.messages import Answer, Request
+from sandbox.arm.messages import Answer, Request, tidy
 from sandbox.arm.router import Route
 from sandbox.arm.throttling import KINDS, Throttling
 from sandbox.arm.tokens import Tokens
@@ -57,6 +58,7 @@ class Gateway:
         self._login = login
         self._admin_token = admin_token
         self._reset = reset
+        self.access = Access(core)
         self.throttling = Throttling(core.store, core.settings.time_scale)
         self.counts: Counter[str] = Counter()
         self.admin: dict[str, Admin] = {}
@@ -78,9 +80,7 @@ class Gateway:
         answer = self._serve_public(http, name, f"https://{host}", path, query, raw)
         if answer is not None:
             return _response(answer)
-        request = Request(
-            self._core, http.method, path.rstrip("/") or "/", {}, query, dict(http.headers), f"https://{host}"
-        )
+        request = Request(self._core, http.method, tidy(path), {}, query, dict(http.headers), f"https://{host}")
         if name == "prices.azure.com":
             return await self._serve_prices(request)
         if request.method == "POST" and request.path.lower() == batch.PATH:
@@ -145,6 +145,7 @@ class Gateway:
             headers |= self.throttling.take(request, template, type, request.claims.get("oid", ""))
             if fault is not None and fault.error is not None:
                 raise self._worded(fault.error, request, route)
+            self.access.check(request, route)
         except ArmError as error:
             answer = Answer(error.status, error.body(), dict(error.headers))
         else:

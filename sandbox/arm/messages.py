@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from sandbox.arm.core import Core
 
 
+def tidy(path: str) -> str:
+    """A path as it is meant: clients write ``/providers/Microsoft.X//type``, and Azure does not mind."""
+    return "/" + "/".join(part for part in path.split("/") if part)
+
+
 @dataclass
 class Request:
     """One ARM request.

@@ -84,3 +84,11 @@ def test_a_batch_needs_a_token(azure_environment: dict[str, str]) -> None:
 def test_the_directory_is_closed_to_a_service_principal(send: Send, scope: str, status: int, code: str) -> None:
     answer = send("GET", "https://graph.microsoft.com/v1.0/servicePrincipals", scope)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+def test_slashes_that_repeat_count_once(send: Send, azure_environment: dict[str, str]) -> None:
+    head = f"{ARM}//subscriptions/{azure_environment['AZURE_SUBSCRIPTION_ID']}"
+    url = f"{head}/resourceGroups//slashed/?api-version=2024-07-01"
+    answer = send("PUT", url, json={"location": "westeurope"})
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["id"].endswith("/resourceGroups/slashed")
