@@ -114,6 +114,14 @@ def _switches(actions: Any, ask: Ask) -> None:
         return 0
 
     throttling.set_defaults(run=throttle)
+    access = actions.add_parser("authorization", help="whose role assignments count (default: those of identities)")
+    access.add_argument("mode", nargs="?", choices=("identities", "everybody", "off"), help="shown if not given")
+
+    def authorize(state: StateDirectory, options: argparse.Namespace) -> int:
+        print(f"sandbox: role assignments count for: {ask(state, 'authorization', {'mode': options.mode})['mode']}")
+        return 0
+
+    access.set_defaults(run=authorize)
     tokens = actions.add_parser("tokens", help="let access tokens expire")
     tokens.add_argument("--lifetime", type=int, metavar="SECONDS", help="of those that are issued from now on")
     tokens.add_argument("--expire", action="store_true", help="all that were issued so far")

@@ -182,11 +182,17 @@ class Sandbox:
             "throttling": lambda body: (
                 self.gateway.throttling.set_mode(**body) if body else self.gateway.throttling.describe()
             ),
+            "authorization": self._authorization,
             "tokens": self._set_tokens,
             "quota": self._set_quota,
             "capacity": self._set_capacity,
             **self.core.admin,
         }
+
+    def _authorization(self, body: dict[str, Any]) -> dict[str, str]:
+        if body.get("mode"):
+            self.gateway.access.set_mode(body["mode"])
+        return {"mode": self.gateway.access.mode()}
 
     def _set_tokens(self, body: dict[str, Any]) -> dict[str, Any]:
         if body.get("lifetime") is not None:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Microsoft.Authorization: role definitions and role assignments.
 
-They are kept and answered for, but not enforced: whoever may sign in may do everything.
+They are kept and answered for here; ``sandbox.arm.access`` enforces them.
 """
 
 from __future__ import annotations
@@ -40,6 +40,16 @@ class Authorization:
         self._core = core
 
     # definitions
+
+    def permissions(self, role_id: str) -> list[dict[str, Any]]:
+        """The permissions of a role definition, none if there is no such role; offered as ``role_permissions``."""
+        name = role_id.rpartition("/")[2].lower()
+        parts = role_id.strip("/").split("/")
+        for body in self._definitions(parts[1] if parts[0].lower() == "subscriptions" else ""):
+            if body["name"].lower() == name:
+                found: list[dict[str, Any]] = body["properties"]["permissions"]
+                return found
+        return []
 
     def _definitions(self, subscription: str) -> list[dict[str, Any]]:
         custom = [role.body for role in self._core.store.list(DEFINITION, subscription=subscription)]
@@ -253,6 +263,7 @@ def _is_guid(text: str) -> bool:
 
 def register(core: Core) -> None:
     provider, add = Authorization(core), core.router.add
+    core.offer("role_permissions", provider.permissions)
     for kind, type_, single in (
         ("roleDefinitions", DEFINITION, "definition"),
         ("roleAssignments", ASSIGNMENT, "assignment"),

@@ -20,7 +20,7 @@ def test_every_fault_command_of_the_page_is_accepted(new_sandbox: Callable[[], A
     # There is no machine here: that is what they have to say, and nothing about their words.
     about_machines = ("evict", "maintain", "events", "crash", "silence")
     asked = [command for command in commands if command.split()[1] in about_machines]
-    assert (len(commands), len(asked)) == (23, 6)
+    assert (len(commands), len(asked)) == (25, 6)
     for command in commands:
         done = sandbox.run(*shlex.split(command), check=False)
         expected = (1, "sandbox: no machine is called 'hpc_3'\n") if command in asked else (0, "")
