@@ -116,8 +116,18 @@ SINGLE = [
         "use node_arrays and their node_options",
     ),
     ("scheduler.slurm_conf", {"SuspendTime": 5}, "scheduler.slurm_conf.SuspendTime: cannot be set here: use autoscale.idle_timeout"),
-    ("scheduler.slurm_conf", {"SlurmctldParameters": "power_save_interval=2,Cloud_DNS"}, "scheduler.slurm_conf.SlurmctldParameters: must not have cloud_dns: names of nodes are in no DNS"),
-    ("scheduler.slurm_conf", {"SlurmctldPort": 7000}, "scheduler.slurm_conf.SlurmctldPort: cannot be set here: nodes that join look for slurmctld at its usual port"),
+    (
+        "scheduler.slurm_conf",
+        {"SlurmctldParameters": "power_save_interval=2,Cloud_DNS"},
+        "scheduler.slurm_conf.SlurmctldParameters: "
+        "must not have cloud_dns: names of nodes are in no DNS",
+    ),
+    (
+        "scheduler.slurm_conf",
+        {"SlurmctldPort": 7000},
+        "scheduler.slurm_conf.SlurmctldPort: "
+        "cannot be set here: nodes that join look for slurmctld at its usual port",
+    ),
     ("scheduler.slurm_conf", {"A": "x", "a": "y"}, "scheduler.slurm_conf.a: is the same option as A"),
     (
         "scheduler.slurm_conf",
