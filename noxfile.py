@@ -69,7 +69,6 @@ def clients(session: nox.Session) -> None:
 @nox.session
 def molecule(session: nox.Session) -> None:
     """The roles on booted nodes: converge, idempotence, verify."""
-    session.chdir(str(ROOT / "extensions"))
     session.run("python", str(ROOT / "extensions/molecule/run.py"), *session.posargs)
 
 
@@ -88,16 +87,24 @@ def sanity(session: nox.Session) -> None:
             copy = target / name
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, copy, follow_symlinks=False)
-        session.chdir(str(target))
-        session.run("git", "init", "--quiet", external=True)
-        session.run("git", "add", "--all", external=True)
-        home = DEV / "ansible-test"
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        _offline_pip_bootstrap(home, version)
-        env = {"HOME": str(home), "ANSIBLE_COLLECTIONS_PATH": scratch}
-        session.run(
-            "ansible-test", "sanity", "--python", version, "--requirements", "--color", "no", *session.posargs, env=env
-        )
+        with session.chdir(str(target)):
+            session.run("git", "init", "--quiet", external=True)
+            session.run("git", "add", "--all", external=True)
+            home = DEV / "ansible-test"
+            version = f"{sys.version_info.major}.{sys.version_info.minor}"
+            _offline_pip_bootstrap(home, version)
+            env = {"HOME": str(home), "ANSIBLE_COLLECTIONS_PATH": scratch}
+            session.run(
+                "ansible-test",
+                "sanity",
+                "--python",
+                version,
+                "--requirements",
+                "--color",
+                "no",
+                *session.posargs,
+                env=env,
+            )
 
 
 def _offline_pip_bootstrap(home: Path, version: str) -> None:
