@@ -139,7 +139,21 @@ class RecordDriver:
                     self._replay(json.loads(line))
                 except json.JSONDecodeError:
                     continue  # the process was killed while it wrote its last line
+            self._compact()
             return self.machines()
+
+    def _compact(self) -> None:
+        """Write the journal anew: short, and without a torn line that would swallow the next one."""
+        lines = [{"call": "apply_network", "vnet": vnet_to_json(vnet)} for vnet in self.vnets.values()]
+        lines += [{"call": "capture", "image_id": image} for image in sorted(self._images)]
+        for key, spec in self._specs.items():
+            lines.append({"call": "create", "spec": spec_to_json(spec)})
+            if self._states[key] is not PowerState.RUNNING:
+                call = "stop" if self._states[key] is PowerState.STOPPED else "deallocate"
+                lines.append({"call": call, "arm_id": spec.arm_id})
+        draft = self._journal.with_suffix(".new")
+        draft.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        draft.replace(self._journal)
 
     def close(self) -> None:
         """Machines that ran are stopped, as they are when their host goes down."""

@@ -58,7 +58,25 @@ def test_a_journal_that_was_cut_short_is_read_up_to_there(tmp_path: Path) -> Non
     driver.create(spec())
     with (tmp_path / "record.jsonl").open("a") as journal:
         journal.write('{"call": "del')
-    assert open_driver("record", tmp_path, NoMetadata()).recover() == {"/vm/a": PowerState.RUNNING}
+    after = open_driver("record", tmp_path, NoMetadata())
+    assert after.recover() == {"/vm/a": PowerState.RUNNING}
+    after.deallocate("/vm/a")
+    assert open_driver("record", tmp_path, NoMetadata()).recover() == {"/vm/a": PowerState.DEALLOCATED}
+
+
+def test_the_journal_grows_with_what_there_is_and_not_with_what_there_was(tmp_path: Path) -> None:
+    driver = open_driver("record", tmp_path, NoMetadata())
+    driver.apply_network(VNET)
+    driver.create(spec())
+    driver.stop("/vm/a")
+    driver.capture("/vm/a", "/images/one")
+    for _unused in range(50):
+        driver.create(spec("/vm/b", image="/images/one"))
+        driver.delete("/vm/b")
+    after = open_driver("record", tmp_path, NoMetadata())
+    assert after.recover() == {"/vm/a": PowerState.STOPPED}
+    assert len((tmp_path / "record.jsonl").read_text().splitlines()) < 10
+    after.create(spec("/vm/b", image="/images/one"))
 
 
 def test_what_the_booting_driver_refuses_is_refused(tmp_path: Path) -> None:
