@@ -19,7 +19,7 @@ options:
   scheduler:
     description: The kind of scheduler.
     type: str
-    choices: [slurm]
+    choices: [slurm, openpbs, gridengine, htcondor, lsf]
     default: slurm
 attributes:
   check_mode:
@@ -86,9 +86,9 @@ queue:
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import Arguments, build
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import serial
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import run, scheduler
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import NAMES, run, scheduler
 
-ARGUMENTS = Arguments({"scheduler": {"type": "str", "choices": ["slurm"], "default": "slurm"}})
+ARGUMENTS = Arguments({"scheduler": {"type": "str", "choices": list(NAMES), "default": "slurm"}})
 
 
 def main() -> None:

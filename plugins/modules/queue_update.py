@@ -22,7 +22,7 @@ options:
   scheduler:
     description: The kind of scheduler.
     type: str
-    choices: [slurm]
+    choices: [slurm, openpbs, gridengine, htcondor, lsf]
     default: slurm
   plan:
     description:
@@ -75,11 +75,11 @@ failures:
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import Arguments, build, failures_reported
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import serial
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import run, scheduler, updating
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import NAMES, run, scheduler, updating
 
 ARGUMENTS = Arguments(
     {
-        "scheduler": {"type": "str", "choices": ["slurm"], "default": "slurm"},
+        "scheduler": {"type": "str", "choices": list(NAMES), "default": "slurm"},
         "plan": {"type": "list", "elements": "dict", "required": True},
     }
 )
@@ -90,7 +90,8 @@ def main() -> None:
     module = build(ARGUMENTS)
     with failures_reported(module, serial.SerialError, updating.UpdateError):
         steps = updating.read_steps(module.params["plan"])
-        result = updating.update(scheduler(module.params["scheduler"]), steps, run.run, dry=module.check_mode)
+        kind = scheduler(module.params["scheduler"])
+        result = updating.update(kind, steps, run.runner(kind), dry=module.check_mode)
     if result["failures"]:
         module.fail_json(msg=updating.summary(result["failures"]), **result)
     module.exit_json(**result)

@@ -16,6 +16,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import def
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import kept_nodes, layout
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.offers import offers
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.reading import Mistake
 
 Json = dict[str, t.Any]
@@ -43,10 +44,8 @@ def gather(session: Session, data: Json, with_fleet: bool) -> tuple[Json, list[s
         "parameters": parameters,
         "layout": {
             "scale_sets": serial.dump(plan.scale_sets),
-            "slurm_nodes": slurm_nodes.slurm_nodes(cluster, catalog),
-            "slurm_partitions": slurm_nodes.slurm_partitions(cluster),
-            "slurm_topology": slurm_nodes.slurm_topology(cluster),
-            "slurm_always_on": list(kept_nodes(cluster)),
+            "offers": serial.dump(offers(cluster, catalog)),
+            **_slurm(cluster, catalog),
         },
         "sizes": {size.name: serial.dump(size) for size in map(catalog.size, names) if size is not None},
         "quota": quota,
@@ -56,6 +55,18 @@ def gather(session: Session, data: Json, with_fleet: bool) -> tuple[Json, list[s
         result["fleet"] = serial.dump(seen)
         warnings += list(seen.errors)
     return {**result, "requests": session.requests}, warnings
+
+
+def _slurm(cluster: Cluster, catalog: Catalog) -> Json:
+    """What only Slurm's configuration needs: with it, nodes have names before there are machines."""
+    if cluster.scheduler.type != "slurm":
+        return {}
+    return {
+        "slurm_nodes": slurm_nodes.slurm_nodes(cluster, catalog),
+        "slurm_partitions": slurm_nodes.slurm_partitions(cluster),
+        "slurm_topology": slurm_nodes.slurm_topology(cluster),
+        "slurm_always_on": list(kept_nodes(cluster)),
+    }
 
 
 def _catalog(session: Session, data: Json) -> Catalog | None:

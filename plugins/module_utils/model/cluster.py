@@ -96,18 +96,21 @@ class NodeArray:
     os_disk_gib: int = 0
     image: str = ""
     features: tuple[str, ...] = ()
-    node_options: t.Mapping[str, str] = field(default_factory=dict)
+    node_options: t.Mapping[str, t.Any] = field(default_factory=dict)
     tags: t.Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Partition:
-    """A Slurm partition over the nodes of some node arrays; ``options`` go to its slurm.conf line as they are."""
+    """A Slurm partition, or a queue of another scheduler, over the nodes of some node arrays.
+
+    ``options`` are the scheduler's own, as they are (for Slurm they go to its line in slurm.conf).
+    """
 
     name: str
     node_arrays: tuple[str, ...]
     default: bool = False
-    options: t.Mapping[str, str] = field(default_factory=dict)
+    options: t.Mapping[str, t.Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,11 +146,11 @@ class AutoscalePolicy:
 
 @dataclass(frozen=True)
 class Scheduler:
-    """``type`` is one of the known schedulers; ``slurm_conf`` are slurm.conf options that win over the role's own."""
+    """``type`` is one of the known schedulers, ``options`` what the definition says to it, under the keys that
+    `kinds` has for its type; options of configuration files win over the role's own."""
 
     type: str
-    slurm_conf: t.Mapping[str, str] = field(default_factory=dict)
-    cgroup_conf: t.Mapping[str, str] = field(default_factory=dict)
+    options: t.Mapping[str, t.Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import re
 import typing as t
@@ -11,9 +12,10 @@ import typing as t
 from . import cluster as _cluster
 from . import definition_rules as _rules
 from .catalog import Catalog
+from .kinds import Kind, kinds
 from .reading import Mistake, Mistakes, Section, join, prefix
 
-SCHEDULERS = ("slurm",)
+KINDS = kinds()
 FILE_SYSTEMS = ("nfs",)
 DEFAULT_IMAGE = {"publisher": "Debian", "offer": "debian-13", "sku": "13-gen2", "version": "latest"}
 _MACHINE_KEYS = ("vm_size", "public_ip", "os_disk_gib", "subnet")
@@ -54,14 +56,23 @@ def check(data: t.Any, catalog: t.Optional[Catalog] = None) -> tuple[Mistake, ..
 def _read(data: t.Any, catalog: t.Optional[Catalog]) -> tuple[_cluster.Cluster, tuple[Mistake, ...]]:
     mistakes = Mistakes()
     _rules.secrets(mistakes, data)
-    cluster = _whole(Section(mistakes, data, "", _names(_cluster.Cluster)))
-    _rules.cross_check(mistakes, cluster)
+    kind = _kind(data)
+    keys = tuple(kind.queues if name == "partitions" else name for name in _names(_cluster.Cluster))
+    cluster = _whole(Section(mistakes, data, "", keys), kind)
+    _rules.cross_check(mistakes, cluster, kind if cluster.scheduler.type else None)
     if catalog is not None:
         cluster = _rules.check_sizes(mistakes, cluster, catalog)
     return cluster, mistakes.sorted()
 
 
-def _whole(top: Section) -> _cluster.Cluster:
+def _kind(data: t.Any) -> Kind:
+    """The kind of scheduler that the definition names. Where it names none, the rest is read as if it were Slurm."""
+    section = data.get("scheduler") if isinstance(data, collections.abc.Mapping) else None
+    name = section.get("type") if isinstance(section, collections.abc.Mapping) else None
+    return KINDS.get(name if isinstance(name, str) else "", KINDS["slurm"])
+
+
+def _whole(top: Section, kind: Kind) -> _cluster.Cluster:
     name = top.text(
         "name",
         pattern=r"[a-z](?:[a-z0-9-]{0,18}[a-z0-9])?",
@@ -76,14 +87,14 @@ def _whole(top: Section) -> _cluster.Cluster:
         admin=_admin(top.section("admin", _names(_cluster.Admin), required=True)),
         head=_machine(top.section("head", _MACHINE_KEYS, required=True)),
         login=_machine(top.section("login", (*_MACHINE_KEYS, "count"))) if top.has("login") else None,
-        scheduler=_scheduler(top.section("scheduler", _names(_cluster.Scheduler), required=True)),
+        scheduler=_scheduler(top.section("scheduler", ("type", *kind.keys), required=True), kind),
         node_arrays=tuple(
-            _array(Section(top.mistakes, item, path, _names(_cluster.NodeArray)))
+            _array(Section(top.mistakes, item, path, _names(_cluster.NodeArray)), kind)
             for path, item in top.items("node_arrays")
         ),
         partitions=tuple(
-            _partition(Section(top.mistakes, item, path, _names(_cluster.Partition)))
-            for path, item in top.items("partitions")
+            _partition(Section(top.mistakes, item, path, _names(_cluster.Partition)), kind)
+            for path, item in top.items(kind.queues, None if kind.needs_queues else ())
         ),
         image=_image(top.section("image", _names(_cluster.Image)), name, resource_group),
         file_systems=tuple(
@@ -155,15 +166,11 @@ def _vm_size(section: Section, key: str = "vm_size", default: t.Optional[str] = 
     return section.text(key, default, r"[A-Za-z][A-Za-z0-9_-]{1,60}", "is not the name of a VM size")
 
 
-def _scheduler(section: Section) -> _cluster.Scheduler:
-    return _cluster.Scheduler(
-        type=section.text("type", choices=SCHEDULERS),
-        slurm_conf=_rules.options(section, "slurm_conf", _rules.SLURM_CONF_OURS),
-        cgroup_conf=_rules.options(section, "cgroup_conf", {}),
-    )
+def _scheduler(section: Section, kind: Kind) -> _cluster.Scheduler:
+    return _cluster.Scheduler(type=section.text("type", choices=tuple(KINDS)), options=kind.read(section))
 
 
-def _array(section: Section) -> _cluster.NodeArray:
+def _array(section: Section, kind: Kind) -> _cluster.NodeArray:
     max_nodes = section.number("max_nodes", low=1, high=100_000)
     priority = section.text("priority", "regular", choices=("regular", "spot"))
     return _cluster.NodeArray(
@@ -183,8 +190,12 @@ def _array(section: Section) -> _cluster.NodeArray:
         subnet=section.text("subnet", "compute"),
         os_disk_gib=section.number("os_disk_gib", 0, high=4095),
         image=section.text("image", "", _ID, "must be the resource id of an image"),
-        features=section.texts("features", pattern=r"[A-Za-z0-9_.:=-]{1,64}", rule="is not a feature name Slurm takes"),
-        node_options=_rules.options(section, "node_options", _rules.NODE_OURS, line=True),
+        features=section.texts(
+            "features",
+            pattern=r"[A-Za-z0-9_.:=-]{1,64}",
+            rule="is not a feature name: letters, digits and _.:=-",
+        ),
+        node_options=kind.node_options(section, "node_options"),
         tags=_tags(section),
     )
 
@@ -216,12 +227,13 @@ def _max_price(section: Section, priority: str) -> float:
     return float(value)
 
 
-def _partition(section: Section) -> _cluster.Partition:
+def _partition(section: Section, kind: Kind) -> _cluster.Partition:
+    rule = f"is not a name of a {kind.queues[:-1]}: letters, digits, _ . and -"
     return _cluster.Partition(
-        name=section.text("name", pattern=r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", rule="is not a name Slurm takes"),
+        name=section.text("name", pattern=r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", rule=rule),
         node_arrays=section.texts("node_arrays", None),
         default=section.flag("default", False),
-        options=_rules.options(section, "options", _rules.PARTITION_OURS, line=True),
+        options=kind.queue_options(section, "options"),
     )
 
 

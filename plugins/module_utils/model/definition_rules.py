@@ -15,7 +15,8 @@ from dataclasses import replace
 from . import layout as _layout
 from .catalog import Catalog, VmSize
 from .cluster import AutoscalePolicy, Cluster, NodeArray, SizeChoice
-from .reading import CONTROL, Mistakes, Section, join, near, word
+from .kinds import Kind
+from .reading import Mistakes, join, near, word
 
 PATH = r"/[A-Za-z0-9_.@+-]+(?:/[A-Za-z0-9_.@+-]+)*/?"
 PATH_RULE = "must be an absolute path of letters, digits and _ . @ + -"
@@ -32,39 +33,6 @@ _RESERVED_USERS = frozenset(
     ).split()
 )
 _SYSTEM_PATHS = frozenset("/ /bin /boot /dev /etc /lib /lib64 /proc /root /run /sbin /sys /tmp /usr /var".split(" "))
-
-_BY_NAME = "the collection writes it from the definition"
-SLURM_CONF_OURS: t.Mapping[str, str] = {
-    "clustername": f"{_BY_NAME}: it is the cluster's name",
-    "slurmctldhost": f"{_BY_NAME}: it is the head node",
-    "nodename": f"{_BY_NAME}: use node_arrays and their node_options",
-    "nodeset": "use partitions over several node_arrays",
-    "partitionname": f"{_BY_NAME}: use partitions and their options",
-    "downnodes": "use scontrol to take nodes out of service",
-    "include": "write the options here instead",
-    "suspendtime": "use autoscale.idle_timeout",
-    "resumetimeout": "use autoscale.resume_timeout",
-    "suspendtimeout": "use autoscale.suspend_timeout",
-    "resumeprogram": "the autoscale pass brings machines up",
-    "suspendprogram": "the autoscale pass takes machines away",
-    # A node that joins has no configuration yet: it finds and trusts slurmctld by these.
-    "slurmctldport": "nodes that join look for slurmctld at its usual port",
-    "slurmuser": "nodes that join trust the answers of the account slurm",
-    "authtype": "nodes that join have munge",
-}
-NODE_OURS: t.Mapping[str, str] = {
-    "nodename": "names come from the node array and the VM size",
-    "nodeaddr": "addresses come from Azure when a machine is there",
-    "nodehostname": "host names come from Azure when a machine is there",
-    "state": "nodes have to be CLOUD nodes",
-    "feature": "use features",
-    "features": "use features",
-}
-PARTITION_OURS: t.Mapping[str, str] = {
-    "partitionname": "use name",
-    "nodes": "use node_arrays",
-    "default": "use default beside the options",
-}
 
 
 def secrets(mistakes: Mistakes, data: t.Any, path: str = "") -> None:
@@ -103,50 +71,14 @@ def tag_mistake(key: str, value: t.Any) -> str:
     return "has more than 256 characters" if len(value) > 256 else ""
 
 
-def options(section: Section, key: str, ours: t.Mapping[str, str], line: bool = False) -> dict[str, str]:
-    """Options for a Slurm file as texts. ``line``: they share a line with others, so quoted blanks are refused, too."""
-    found: dict[str, str] = {}
-    seen: dict[str, str] = {}
-    for name, value in section.mapping(key).items():
-        path = join(section.at(key), name)
-        if section.mistakes.at(path):
-            continue
-        text = {True: "YES", False: "NO"}[value] if isinstance(value, bool) else value
-        message = _option_mistake(name, text, ours, line)
-        if not message and name.lower() in seen:
-            message = f"is the same option as {seen[name.lower()]}"
-        if message:
-            section.mistakes.add(path, message)
-            continue
-        seen[name.lower()] = name
-        found[name] = str(text)
-    return found
-
-
-def _option_mistake(name: str, value: t.Any, ours: t.Mapping[str, str], line: bool) -> str:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-        return "is not a name of an option"
-    if name.lower() in ours:
-        return f"cannot be set here: {ours[name.lower()]}"
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        return f"must be a text or a number, not {word(value)}"
-    text = str(value)
-    if CONTROL.search(text) or "#" in text or "\\" in text:
-        return "must not contain line breaks, control characters, # or \\"
-    quoted = len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]
-    if '"' in text and not quoted:
-        return "must not contain quotes, except around the whole value"
-    if re.search(r"\s", text) and (line or not quoted):
-        return "must not contain blanks: they would begin another option"
-    return ""
-
-
-def cross_check(mistakes: Mistakes, cluster: Cluster) -> None:
+def cross_check(mistakes: Mistakes, cluster: Cluster, kind: t.Optional[Kind]) -> None:
     """All rules that need more than one value. Where a value is wrong already, no rule repeats it."""
     _network(mistakes, cluster)
-    _slurmctld_parameters(mistakes, cluster)
-    _arrays(mistakes, cluster)
-    _partitions(mistakes, cluster)
+    if kind is not None:
+        kind.check(mistakes, cluster)
+    word_for_queues = kind.queues if kind else "partitions"
+    _arrays(mistakes, cluster, word_for_queues, kind is None or kind.needs_queues)
+    _partitions(mistakes, cluster, word_for_queues)
     _file_systems(mistakes, cluster)
     _timeouts(mistakes, cluster.autoscale)
     _derived_names(mistakes, cluster)
@@ -168,12 +100,6 @@ def _network(mistakes: Mistakes, cluster: Cluster) -> None:
                 mistakes.add(f"network.subnets.{name}", f"{net} is not within the address space of the network")
     if not mistakes.at("network.subnets"):
         _subnet_use(mistakes, cluster, subnets)
-
-
-def _slurmctld_parameters(mistakes: Mistakes, cluster: Cluster) -> None:
-    for name, value in cluster.scheduler.slurm_conf.items():
-        if name.lower() == "slurmctldparameters" and "cloud_dns" in value.lower().replace(" ", "").split(","):
-            mistakes.add(f"scheduler.slurm_conf.{name}", "must not have cloud_dns: names of nodes are in no DNS")
 
 
 def _subnet_use(mistakes: Mistakes, cluster: Cluster, subnets: t.Mapping[str, ipaddress.IPv4Network]) -> None:
@@ -204,13 +130,13 @@ def _repeated(mistakes: Mistakes, where: str, names: t.Sequence[str]) -> None:
             mistakes.add(f"{where}[{index}].name", f"{name} is the name of {where}[{first[name.lower()]}] already")
 
 
-def _arrays(mistakes: Mistakes, cluster: Cluster) -> None:
+def _arrays(mistakes: Mistakes, cluster: Cluster, queues: str, needs_queues: bool) -> None:
     _repeated(mistakes, "node_arrays", [array.name for array in cluster.node_arrays])
     used = {name for partition in cluster.partitions for name in partition.node_arrays}
     for index, array in enumerate(cluster.node_arrays):
         path = f"node_arrays[{index}]"
-        if array.name and array.name not in used and not mistakes.at("partitions"):
-            mistakes.add(path, f"node array {array.name} is in no partition, so no job could use it")
+        if needs_queues and array.name and array.name not in used and not mistakes.at(queues):
+            mistakes.add(path, f"node array {array.name} is in no {queues[:-1]}, so no job could use it")
         if mistakes.at(f"{path}.max_nodes") or mistakes.at(f"{path}.vm_sizes"):
             continue
         _array_limits(mistakes, cluster, array, path)
@@ -234,24 +160,22 @@ def _array_limits(mistakes: Mistakes, cluster: Cluster, array: NodeArray, path: 
             )
 
 
-def _partitions(mistakes: Mistakes, cluster: Cluster) -> None:
-    _repeated(mistakes, "partitions", [partition.name for partition in cluster.partitions])
+def _partitions(mistakes: Mistakes, cluster: Cluster, queues: str) -> None:
+    _repeated(mistakes, queues, [partition.name for partition in cluster.partitions])
     arrays = [array.name for array in cluster.node_arrays]
     arrays_known = not mistakes.exactly("node_arrays") and not any(
         mistakes.at(f"node_arrays[{i}].name") and not name for i, name in enumerate(arrays)
     )
     for index, partition in enumerate(cluster.partitions):
-        if partition.name.upper() in ("DEFAULT", "ALL"):
-            mistakes.add(f"partitions[{index}].name", f"{partition.name} means something else to Slurm")
         for number, name in enumerate(partition.node_arrays):
-            if name not in arrays and arrays_known and not mistakes.at(f"partitions[{index}].node_arrays[{number}]"):
+            if name not in arrays and arrays_known and not mistakes.at(f"{queues}[{index}].node_arrays[{number}]"):
                 message = f"there is no node array {name}{near(name, arrays)}"
-                mistakes.add(f"partitions[{index}].node_arrays[{number}]", message)
+                mistakes.add(f"{queues}[{index}].node_arrays[{number}]", message)
     defaults = [index for index, partition in enumerate(cluster.partitions) if partition.default]
-    if not defaults and cluster.partitions and not any(mistakes.at(f"partitions[{i}].default") for i in range(99)):
-        mistakes.add("partitions", "none is the default; one needs default: true, for jobs that name none")
+    if not defaults and cluster.partitions and not any(mistakes.at(f"{queues}[{i}].default") for i in range(99)):
+        mistakes.add(queues, "none is the default; one needs default: true, for jobs that name none")
     for index in defaults[1:]:
-        mistakes.add(f"partitions[{index}].default", f"partitions[{defaults[0]}] is the default already")
+        mistakes.add(f"{queues}[{index}].default", f"{queues}[{defaults[0]}] is the default already")
 
 
 def _file_systems(mistakes: Mistakes, cluster: Cluster) -> None:

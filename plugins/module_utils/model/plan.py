@@ -50,6 +50,33 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Add:
+    """Make a node known to the scheduler, with what it offers, so that its machine can join (scheduler).
+
+    ``cpus``, ``memory_mib`` (MiB), ``gpus``, ``resources`` and ``labels`` as in `queue.QueueNode`; ``partitions`` are
+    the queues that it serves. A node of that name which is known already is brought into line.
+    """
+
+    node: str
+    hostname: str
+    address: str
+    cpus: int
+    memory_mib: int
+    gpus: int
+    reason: str
+    resources: tuple[tuple[str, float], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    partitions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kick:
+    """Have the scheduler look at its queue now (scheduler)."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Release:
     """Unbind nodes whose instance is gone or was taken away (scheduler)."""
 
@@ -84,7 +111,8 @@ class Wake:
 
 @dataclass(frozen=True)
 class Remove:
-    """Take nodes without jobs away: for Slurm, ask for power down, which also ends their being down."""
+    """Take nodes without jobs away: for Slurm, ask for power down, which also ends their being down; elsewhere the
+    scheduler forgets them."""
 
     nodes: tuple[str, ...]
     reason: str
@@ -108,7 +136,7 @@ class Unmet:
 
 
 AzureStep = t.Union[Grow, Shrink, MarkUnavailable]
-SchedulerStep = t.Union[Claim, Release, Drain, Resume, Wake, Remove, Comment]
+SchedulerStep = t.Union[Claim, Add, Release, Drain, Resume, Wake, Remove, Comment, Kick]
 Step = t.Union[AzureStep, SchedulerStep]
 
 

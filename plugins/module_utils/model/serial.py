@@ -23,12 +23,14 @@ STEPS: t.Mapping[str, type] = {
     "shrink": _plan.Shrink,
     "mark_unavailable": _plan.MarkUnavailable,
     "claim": _plan.Claim,
+    "add": _plan.Add,
     "release": _plan.Release,
     "drain": _plan.Drain,
     "resume": _plan.Resume,
     "wake": _plan.Wake,
     "remove": _plan.Remove,
     "comment": _plan.Comment,
+    "kick": _plan.Kick,
 }
 _KINDS = {cls: kind for kind, cls in STEPS.items()}
 SCHEDULER_STEPS = tuple(_KINDS[cls] for cls in t.get_args(_plan.SchedulerStep))
@@ -99,6 +101,8 @@ def _hints(cls: type) -> dict[str, tuple[t.Any, bool]]:
 
 
 def _read(kind_: t.Any, data: t.Any, path: str) -> t.Any:
+    if kind_ is t.Any:
+        return data
     if dataclasses.is_dataclass(kind_):
         return _read_dataclass(t.cast(type, kind_), data, path)
     origin, args = t.get_origin(kind_), t.get_args(kind_)
@@ -107,13 +111,20 @@ def _read(kind_: t.Any, data: t.Any, path: str) -> t.Any:
     if origin in (tuple, frozenset):
         if not isinstance(data, (list, tuple)):
             raise SerialError(path, f"must be a list, not {_word(data)}")
-        # A list of plain texts is by far the most frequent; nothing has to be converted.
+        if origin is tuple and args[-1] is not Ellipsis:
+            return _read_fixed(args, data, path)
         return origin(_read(args[0], item, f"{path}[{index}]") for index, item in enumerate(data))
     if origin is collections.abc.Mapping:
         if not isinstance(data, collections.abc.Mapping):
             raise SerialError(path, f"must be a dictionary, not {_word(data)}")
         return {_read(str, key, path): _read(args[1], item, _join(path, str(key))) for key, item in data.items()}
     return _read_scalar(kind_, data, path)
+
+
+def _read_fixed(args: tuple[t.Any, ...], data: t.Sequence[t.Any], path: str) -> tuple[t.Any, ...]:
+    if len(data) != len(args):
+        raise SerialError(path, f"must have {len(args)} items, not {len(data)}")
+    return tuple(_read(kind_, item, f"{path}[{index}]") for index, (kind_, item) in enumerate(zip(args, data)))
 
 
 def _read_dataclass(cls: type, data: t.Any, path: str) -> t.Any:

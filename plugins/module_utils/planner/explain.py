@@ -49,6 +49,10 @@ def _what(step: plan.Step) -> str:
         return f"leave {step.scale_set} alone until {clock(step.until)}"
     if isinstance(step, plan.Claim):
         return f"claim {step.hostname} ({step.address}) for {step.node}"
+    if isinstance(step, plan.Add):
+        return f"add {step.node} ({step.address})"
+    if isinstance(step, plan.Kick):
+        return "have the scheduler look at its queue"
     if isinstance(step, plan.Comment):
         return f'tell job {step.job} "{step.text}"'
     word = serial.kind(step) + (" and requeue" if isinstance(step, plan.Drain) and step.requeue else "")
@@ -64,8 +68,13 @@ def _sides(step: plan.Step) -> tuple[list[str], list[str]]:
         return [], [_what(step)]
     if isinstance(step, plan.Claim):
         return [f"{step.node}: no machine"], [f"{step.node}: {step.hostname} {step.address} {step.instance_id}"]
+    if isinstance(step, plan.Add):
+        size = f"{step.cpus} CPUs, {step.memory_mib} MiB, {step.gpus} GPUs"
+        return [], [f"{step.node}: {step.hostname} {step.address}, {size}"]
     if isinstance(step, plan.Comment):
         return [], [f"job {step.job}: {step.text}"]
+    if isinstance(step, plan.Kick):
+        return [], [_what(step)]
     was, will = {
         plan.Release: ("claimed", "no machine"),
         plan.Drain: ("in service", step.reason),

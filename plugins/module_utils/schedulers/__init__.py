@@ -51,12 +51,22 @@ class Refusal:
 
 
 class Scheduler(t.Protocol):
-    """One kind of scheduler."""
+    """One kind of scheduler.
+
+    ``environment`` is added to the environment of its commands, variables that begin with one of ``unset`` are taken
+    out of it. ``unanswered`` are words of its commands' errors which mean that the scheduler does not answer at all.
+    """
 
     name: str
+    environment: t.Mapping[str, str]
+    unset: tuple[str, ...]
+    unanswered: tuple[str, ...]
 
     def observe(self) -> tuple[Command, ...]:
         """The commands whose outputs make a `Queue`, in the order in which they have to run."""
+
+    def again(self, outputs: t.Mapping[str, Output]) -> tuple[Command, ...]:
+        """More commands that these outputs make necessary, such as another format where one is broken; usually none."""
 
     def parse(self, outputs: t.Mapping[str, Output], observed_at: int) -> Queue:
         """The queue from the commands' outputs by key. What is not complete is named in ``errors``; never raises."""
@@ -68,8 +78,12 @@ class Scheduler(t.Protocol):
         """The commands for what differs between the steps and the queue, and the steps that name unknown things."""
 
 
+NAMES = ("slurm", "openpbs", "gridengine", "htcondor", "lsf")
+
+
 def scheduler(name: str) -> Scheduler:
-    """The scheduler of that name. Raises ValueError for an unknown one."""
+    """The scheduler of that name, one of `NAMES`. Raises ValueError for an unknown one."""
+    # Plain imports, each where it is used: Ansible finds what a module needs by reading them.
     if name == "slurm":
         from .slurm import Slurm
 

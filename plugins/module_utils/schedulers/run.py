@@ -11,22 +11,23 @@ import typing as t
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Queue
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Command, Output, Scheduler, Write
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers.slurm.commands import (
-    ENVIRONMENT,
-    UNANSWERED,
-    UNSET_PREFIXES,
-)
 
 Run = t.Callable[[Command], Output]
 
 
-def environment(inherited: t.Mapping[str, str]) -> dict[str, str]:
-    """The environment of every command: what the scheduler's own variables would change is taken out."""
-    kept = {key: value for key, value in inherited.items() if not key.startswith(UNSET_PREFIXES)}
-    return {**kept, **ENVIRONMENT}
+def environment(scheduler: Scheduler, inherited: t.Mapping[str, str]) -> dict[str, str]:
+    """The environment of every command: what users' variables would change is taken out, the locale is fixed."""
+    kept = {key: value for key, value in inherited.items() if not key.startswith(scheduler.unset)}
+    return {**kept, "LC_ALL": "C.UTF-8", **scheduler.environment}
 
 
-def run(command: Command) -> Output:
+def runner(scheduler: Scheduler) -> Run:
+    """What runs the commands of a scheduler on this machine."""
+    variables = environment(scheduler, os.environ)
+    return lambda command: _run(command, variables)
+
+
+def _run(command: Command, variables: t.Mapping[str, str]) -> Output:
     """Run one command to its end. Status -1 when it is not installed or takes longer than its time limit."""
     try:
         # AnsibleModule.run_command knows no time limit and ends the module when a command is missing.
@@ -35,7 +36,7 @@ def run(command: Command) -> Output:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=command.timeout,
-            env=environment(os.environ),
+            env=dict(variables),
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -50,13 +51,16 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", errors="replace")
 
 
-def observe(scheduler: Scheduler, run_: Run = run) -> Queue:
+def observe(scheduler: Scheduler, run_: t.Optional[Run] = None) -> Queue:
     """The scheduler's queue now, by this machine's clock."""
     now = int(time.time())
-    return scheduler.parse({command.key: run_(command) for command in scheduler.observe()}, now)
+    run_ = run_ or runner(scheduler)
+    outputs = {command.key: run_(command) for command in scheduler.observe()}
+    outputs.update({command.key: run_(command) for command in scheduler.again(outputs)})
+    return scheduler.parse(outputs, now)
 
 
-def apply(writes: t.Sequence[Write], run_: Run = run) -> list[dict[str, t.Any]]:
+def apply(scheduler: Scheduler, writes: t.Sequence[Write], run_: Run) -> list[dict[str, t.Any]]:
     """Run all writes in order, also after one that failed. Answers one dictionary for each: argv, status, stderr.
 
     Where the scheduler does not answer at all it ends: a thousand commands that each wait for it would take hours.
@@ -66,6 +70,6 @@ def apply(writes: t.Sequence[Write], run_: Run = run) -> list[dict[str, t.Any]]:
         output = run_(write.command)
         said = (output.stderr or output.stdout).strip()[:1000]
         done.append({"step": write.step, "argv": list(write.command.argv), "status": output.status, "stderr": said})
-        if output.status == -1 or (output.status and any(words in said for words in UNANSWERED)):
+        if output.status == -1 or (output.status and any(words in said for words in scheduler.unanswered)):
             break
     return done

@@ -44,7 +44,7 @@ def update(scheduler: Scheduler, steps: t.Sequence[SchedulerStep], run_: run.Run
     if dry:
         commands = [{"step": w.step, "argv": list(w.command.argv), "status": 0, "stderr": ""} for w in writes]
     else:
-        commands = run.apply(writes, run_)
+        commands = run.apply(scheduler, writes, run_)
     failures += [{"step": c["step"], "message": _failure(c)} for c in commands if c["status"] != 0]
     if len(commands) < len(writes):
         left = f"{len(writes) - len(commands)} commands were not tried; the next pass continues"

@@ -17,10 +17,17 @@ class Slurm:
     """Slurm as the modules see it."""
 
     name = "slurm"
+    environment = commands.ENVIRONMENT
+    unset = commands.UNSET_PREFIXES
+    unanswered = commands.UNANSWERED
 
     def observe(self) -> tuple[Command, ...]:
         """Jobs first, nodes second: what the nodes say of their use is then never older than the jobs."""
         return (commands.show_jobs(), commands.show_nodes())
+
+    def again(self, outputs: t.Mapping[str, Output]) -> tuple[Command, ...]:
+        """See `Scheduler.again`."""
+        return ()
 
     def parse(self, outputs: t.Mapping[str, Output], observed_at: int) -> Queue:
         """See `Scheduler.parse`."""

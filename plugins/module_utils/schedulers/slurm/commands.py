@@ -9,13 +9,13 @@ import typing as t
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import hostlist
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Command
 
-# Array ranges are cut at 64 characters unless this says otherwise; the locale decides how text comes out.
-ENVIRONMENT: t.Mapping[str, str] = {"LC_ALL": "C.UTF-8", "SLURM_BITSTR_LEN": "0"}
+# Array ranges are cut at 64 characters unless this says otherwise.
+ENVIRONMENT: t.Mapping[str, str] = {"SLURM_BITSTR_LEN": "0"}
 # Options of users' environments that would change what the commands show.
-UNSET_PREFIXES = ("SQUEUE_", "SINFO_", "SCONTROL_", "SLURM_JSON", "SLURM_CLUSTERS")
+UNSET_PREFIXES: tuple[str, ...] = ("SQUEUE_", "SINFO_", "SCONTROL_", "SLURM_JSON", "SLURM_CLUSTERS")
 
 # What commands say when slurmctld does not answer: they have waited for MessageTimeout by then.
-UNANSWERED = ("Unable to contact slurm controller", "Socket timed out")
+UNANSWERED: tuple[str, ...] = ("Unable to contact slurm controller", "Socket timed out")
 
 
 def show_jobs() -> Command:

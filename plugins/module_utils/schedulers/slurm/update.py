@@ -37,6 +37,8 @@ def _check_step(step: plan.SchedulerStep) -> t.Iterator[str]:
         yield from _mismatch(_HOSTNAME, "host name", step.hostname)
     elif isinstance(step, plan.Comment):
         yield from _mismatch(_JOB, "job id", step.job)
+    elif isinstance(step, (plan.Add, plan.Kick)):
+        yield "is nothing that Slurm needs"
     else:
         if not step.nodes:
             yield "names no node"
@@ -65,6 +67,8 @@ def writes(steps: t.Sequence[plan.SchedulerStep], queue: Queue) -> tuple[tuple[W
         if isinstance(step, plan.Comment):
             wanted.extend(_comment(number, step, jobs.get(step.job)))
             continue
+        if isinstance(step, (plan.Add, plan.Kick)):
+            continue  # `check` refuses them
         names = (step.node,) if isinstance(step, plan.Claim) else step.nodes
         unknown = [name for name in names if name not in nodes]
         if unknown:

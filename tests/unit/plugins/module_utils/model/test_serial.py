@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import json
 import typing as t
 
@@ -20,10 +21,12 @@ T = t.TypeVar("T")
 
 def mappings(kind: t.Any) -> st.SearchStrategy[t.Any]:
     """Values for a type hint of a mapping: dictionaries, as they are after JSON."""
-    arguments = t.get_args(kind)
-    return st.dictionaries(st.text(max_size=5), st.from_type(arguments[1]), max_size=2)
+    inside = t.get_args(kind)[1]
+    plain = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), st.lists, max_leaves=3)
+    return st.dictionaries(st.text(max_size=5), plain if inside is t.Any else st.from_type(inside), max_size=2)
 
 
+st.register_type_strategy(collections.abc.Mapping, mappings)
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 KINDS: list[type[t.Any]] = [Cluster, Queue, Fleet, Catalog, Layout, plan.Plan]
 

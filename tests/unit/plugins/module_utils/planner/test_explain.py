@@ -12,6 +12,8 @@ STEPS: list[tuple[plan.Step, str, tuple[str, str]]] = [
     (plan.Shrink("s", ("1", "2", "7"), "off"), "delete 3 of s ([1-2,7]): off", ("s: machine 1\ns: machine 2\ns: machine 7", "")),
     (plan.MarkUnavailable("s", 1800000300, "X", 1, "X"), "leave s alone until 08:05 UTC: X", ("", "leave s alone until 08:05 UTC")),
     (plan.Claim("a-1", "/id", "10.0.0.4", "h", "job 1"), "claim h (10.0.0.4) for a-1: job 1", ("a-1: no machine", "a-1: h 10.0.0.4 /id")),
+    (plan.Add("a-1", "a-1", "10.0.0.4", 4, 8000, 0, "joins"), "add a-1 (10.0.0.4): joins", ("", "a-1: a-1 10.0.0.4, 4 CPUs, 8000 MiB, 0 GPUs")),
+    (plan.Kick("a-1 joined"), "have the scheduler look at its queue: a-1 joined", ("", "have the scheduler look at its queue")),
     (plan.Release(("a-1", "a-2"), "gone"), "release a-[1-2]: gone", ("a-[1-2]: claimed", "a-[1-2]: no machine")),
     (plan.Drain(("a-1",), "azure_hpc: x", True), "drain and requeue a-1: azure_hpc: x", ("a-1: in service", "a-1: azure_hpc: x")),
     (plan.Resume(("a-1",), "back"), "resume a-1: back", ("a-1: out of service", "a-1: in service")),

@@ -16,6 +16,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers impor
     scheduler,
     updating,
 )
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers.slurm import Slurm
 
 NODES: dict[str, t.Any] = {"nodes": [{"name": f"htc-{n}", "state": ["IDLE", "CLOUD", "POWERED_DOWN"]} for n in (1, 2)]}
 WAKE = {"step": "wake", "nodes": ["htc-1"], "reason": "r"}
@@ -120,21 +121,21 @@ def test_commands_run_without_a_shell_in_a_fixed_locale(monkeypatch: pytest.Monk
     monkeypatch.setenv("SQUEUE_FORMAT", "%i")
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     code = "import os, sys; print(sys.argv[1], os.environ['LC_ALL'], os.environ.get('SQUEUE_FORMAT'))"
-    output = run.run(Command("x", (sys.executable, "-c", code, "$(id); `id` \u00e4")))
+    output = run.runner(Slurm())(Command("x", (sys.executable, "-c", code, "$(id); `id` \u00e4")))
     assert output == Output(0, "$(id); `id` \u00e4 C.UTF-8 None\n", "")
     assert os.environ["LC_ALL"] == "de_DE.UTF-8"
 
 
 def test_commands_that_hang_or_are_missing_are_failures_with_a_reason() -> None:
     hang = Command("x", (sys.executable, "-c", "input() or __import__('time').sleep(60)"), timeout=1)
-    assert run.run(hang).status != 0
+    assert run.runner(Slurm())(hang).status != 0
     sleep = Command("x", (sys.executable, "-c", "__import__('time').sleep(60)"), timeout=1)
-    assert "did not end within 1 s" in run.run(sleep).stderr
-    assert run.run(Command("x", ("/nowhere/squeue",))) == Output(
+    assert "did not end within 1 s" in run.runner(Slurm())(sleep).stderr
+    assert run.runner(Slurm())(Command("x", ("/nowhere/squeue",))) == Output(
         -1, "", "/nowhere/squeue cannot be run: No such file or directory"
     )
 
 
 def test_bytes_that_are_no_text_do_not_hide_the_queue() -> None:
     code = "import sys; sys.stdout.buffer.write(b'a\\xff')"
-    assert run.run(Command("x", (sys.executable, "-c", code))).stdout == "a\ufffd"
+    assert run.runner(Slurm())(Command("x", (sys.executable, "-c", code))).stdout == "a\ufffd"
