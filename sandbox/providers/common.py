@@ -67,6 +67,62 @@ REGIONS = (
     Region(
         "australiaeast", "Australia East", "Asia Pacific", "New South Wales", "-33.86", "151.2094", "australiasoutheast"
     ),
+    Region(
+        "australiasoutheast",
+        "Australia Southeast",
+        "Asia Pacific",
+        "Victoria",
+        "-37.8136",
+        "144.9631",
+        "australiaeast",
+        False,
+    ),
+    Region(
+        "australiacentral",
+        "Australia Central",
+        "Asia Pacific",
+        "Canberra",
+        "-35.3075",
+        "149.1244",
+        "australiacentral2",
+        False,
+    ),
+    Region("japanwest", "Japan West", "Asia Pacific", "Osaka", "34.6939", "135.5022", "japaneast"),
+    Region("koreasouth", "Korea South", "Asia Pacific", "Busan", "35.1796", "129.0756", "koreacentral", False),
+    Region("southindia", "South India", "Asia Pacific", "Chennai", "12.9822", "80.1636", "centralindia", False),
+    Region("westindia", "West India", "Asia Pacific", "Mumbai", "19.088", "72.868", "southindia", False),
+    Region("canadaeast", "Canada East", "Canada", "Quebec", "46.817", "-71.217", "canadacentral", False),
+    Region(
+        "brazilsoutheast", "Brazil Southeast", "South America", "Rio", "-22.90278", "-43.2075", "brazilsouth", False
+    ),
+    Region("francesouth", "France South", "Europe", "Marseille", "43.8345", "2.1972", "francecentral", False),
+    Region("germanynorth", "Germany North", "Europe", "Berlin", "53.073635", "8.806422", "germanywestcentral", False),
+    Region("norwaywest", "Norway West", "Europe", "Norway", "58.969975", "5.733107", "norwayeast", False),
+    Region(
+        "switzerlandwest", "Switzerland West", "Europe", "Geneva", "46.204391", "6.143158", "switzerlandnorth", False
+    ),
+    Region("swedensouth", "Sweden South", "Europe", "Malmö", "55.6059", "13.0007", "swedencentral", False),
+    Region(
+        "southafricawest",
+        "South Africa West",
+        "Africa",
+        "Cape Town",
+        "-34.075691",
+        "18.843266",
+        "southafricanorth",
+        False,
+    ),
+    Region("uaecentral", "UAE Central", "Middle East", "Abu Dhabi", "24.466667", "54.366669", "uaenorth", False),
+    Region("italynorth", "Italy North", "Europe", "Milan", "45.46888", "9.18109", ""),
+    Region("polandcentral", "Poland Central", "Europe", "Warsaw", "52.23334", "21.01666", ""),
+    Region("spaincentral", "Spain Central", "Europe", "Madrid", "40.4259", "3.4209", ""),
+    Region("israelcentral", "Israel Central", "Middle East", "Israel", "31.2655633", "33.4506633", ""),
+    Region("qatarcentral", "Qatar Central", "Middle East", "Doha", "25.551462", "51.439327", ""),
+    Region("mexicocentral", "Mexico Central", "Mexico", "Querétaro State", "20.588818", "-100.389888", ""),
+    Region("newzealandnorth", "New Zealand North", "Asia Pacific", "Auckland", "-36.84853", "174.76349", ""),
+    Region(
+        "jioindiawest", "Jio India West", "Asia Pacific", "Jamnagar", "22.470701", "70.05773", "jioindiacentral", False
+    ),
 )
 _KNOWN = {region.name for region in REGIONS}
 

@@ -327,7 +327,7 @@ def _region(subscription: str, region: common.Region) -> dict[str, Any]:
             "longitude": region.longitude,
             "latitude": region.latitude,
             "physicalLocation": region.place,
-            "pairedRegion": [{"name": region.pair, "id": f"{prefix}/{region.pair}"}],
+            "pairedRegion": [{"name": region.pair, "id": f"{prefix}/{region.pair}"}] if region.pair else [],
         },
     }
     if region.zones:

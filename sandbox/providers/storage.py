@@ -148,7 +148,7 @@ class Accounts:
             made["accessTier"] = given.get("accessTier", "Hot")
         if "G" in body["sku"]["name"].split("_")[1]:
             pair = next(region.pair for region in common.REGIONS if region.name == body["location"])
-            made |= {"secondaryLocation": pair, "statusOfSecondary": "available"}
+            made |= {"secondaryLocation": pair or body["location"], "statusOfSecondary": "available"}
             if "RAG" in body["sku"]["name"]:
                 made["secondaryEndpoints"] = _endpoints(f"{body['name']}-secondary", body["kind"], body["sku"]["name"])
         return made

@@ -44,6 +44,17 @@ class PlatformImage:
     confidential: bool = False
     deprecated: dict[str, str] | None = None
 
+    def has(self, version: str) -> bool:
+        """Whether there is this version: one that is listed, or an older one of the same line.
+
+        Publishers keep dozens of versions, of which the file names the last ones.
+        """
+        if version in self.versions:
+            return True
+        parts, newest = version.split("."), self.versions[-1].split(".")
+        alike = len(parts) == len(newest) and parts[0] == newest[0] and all(part.isdecimal() for part in parts)
+        return alike and _order(version) < _order(self.versions[-1])
+
 
 def _order(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
@@ -92,7 +103,7 @@ def resolve(reference: dict[str, Any]) -> tuple[PlatformImage, str]:
             raise ArmError(400, "InvalidParameter", f"Required parameter '{target}' is missing (null).", target=target)
     image = find(parts["publisher"], parts["offer"], parts["sku"])
     version = parts["version"]
-    if image is None or (version.lower() != "latest" and version not in image.versions):
+    if image is None or (version.lower() != "latest" and not image.has(version)):
         urn = ":".join(parts.values())
         message = (
             f"The platform image '{urn}' is not available. "
@@ -172,7 +183,7 @@ def _deprecation(image: PlatformImage) -> dict[str, Any]:
 def version(subscription: str, location: str, publisher: str, offer: str, sku: str, name: str) -> dict[str, Any]:
     """One version with its properties; 404 NotFound if there is none."""
     image = find(publisher, offer, sku)
-    if image is None or name not in image.versions:
+    if image is None or not image.has(name):
         raise _not_found(
             f"Artifact: VMImage was not found. Publisher: {publisher}, Offer: {offer}, Sku: {sku}, Version: {name}."
         )

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from typing import Any
 
@@ -26,6 +27,7 @@ def _meter(size: Size, location: str, kind: str) -> str:
     return str(uuid.uuid5(_METER_NAMESPACE, f"{size.name}/{location}/{kind}"))
 
 
+@functools.cache
 def price_items(location: str) -> list[dict[str, Any]]:
     """Items of the retail price list for the VM sizes of a region (Linux): consumption, Spot and Low Priority meters.
 

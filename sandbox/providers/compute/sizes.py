@@ -20,13 +20,17 @@ _FILE = Path(__file__).with_name("sizes.json")
 
 @dataclass(frozen=True)
 class Region:
-    """An Azure region. ``display`` is its name for people, ``billing`` the one of the price list."""
+    """An Azure region. ``display`` is its name for people, ``billing`` the one of the price list.
+
+    A region with ``few`` sizes has only those that are offered everywhere (``"regions": "**"`` in the file).
+    """
 
     name: str
     display: str
     billing: str
     zones: tuple[str, ...]
     price_factor: float
+    few: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,9 @@ def _data() -> dict[str, Any]:
 def regions() -> dict[str, Region]:
     """The regions by name."""
     return {
-        name: Region(name, raw["display"], raw["billing"], tuple(raw["zones"]), raw["priceFactor"])
+        name: Region(
+            name, raw["display"], raw["billing"], tuple(raw["zones"]), raw["priceFactor"], raw.get("few", False)
+        )
         for name, raw in _data()["regions"].items()
     }
 
@@ -104,8 +110,8 @@ def normal_location(location: str) -> str:
 
 def _read(raw: dict[str, Any]) -> Size:
     offered = raw["regions"]
-    if offered == "*":
-        places = {name: region.zones for name, region in regions().items()}
+    if offered in ("*", "**"):
+        places = {name: region.zones for name, region in regions().items() if offered == "**" or not region.few}
     else:
         places = {name: tuple(zones) for name, zones in offered.items()}
     return Size(
