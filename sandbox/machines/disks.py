@@ -69,6 +69,7 @@ def write_first_disk(spec: MachineSpec, upper: Path) -> None:
         "etc/hostname": f"{spec.computer_name}\n".encode(),
         "etc/machine-id": f"{machine_id(spec)}\n".encode(),
         "etc/resolv.conf": RESOLV_CONF.encode(),
+        "etc/tmpfiles.d/sandbox-gpus.conf": gpu_devices(spec.gpus).encode(),
     }
     _directory(upper)
     for name, content in files.items():
@@ -77,6 +78,12 @@ def write_first_disk(spec: MachineSpec, upper: Path) -> None:
             _directory(upper / parent)
         path.write_bytes(content)
         path.chmod(0o600 if name.startswith(SEED) else 0o644)
+
+
+def gpu_devices(count: int) -> str:
+    """What makes the device files of GPUs at boot: schedulers count and hand out files, there is nothing behind them."""
+    lines = [f"c /dev/nvidia{number} 0666 root root - 195:{number}\n" for number in range(count)]
+    return "# The device files of the size's GPUs.\n" + "".join(lines)
 
 
 def _directory(path: Path) -> None:

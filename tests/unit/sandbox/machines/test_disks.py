@@ -103,3 +103,12 @@ def test_an_image_may_be_captured_again_after_its_deletion_only(tmp_path: Path) 
         images.capture("/images/ONE", tmp_path / "upper", images.layers(""))
     images.delete("/images/one")
     assert images.capture("/images/one", tmp_path / "upper", images.layers(""))[0] != first[0]
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_a_size_with_gpus_has_their_device_files(tmp_path: Path, count: int) -> None:
+    write_first_disk(dataclasses.replace(SPEC, gpus=count), tmp_path / "upper")
+    lines = (tmp_path / "upper/etc/tmpfiles.d/sandbox-gpus.conf").read_text().splitlines()
+    assert [line.split()[1] for line in lines if not line.startswith("#")] == [
+        f"/dev/nvidia{number}" for number in range(count)
+    ]
