@@ -23,6 +23,7 @@ ADMIN_FILE = "etc/cloud/cloud.cfg.d/99-zz-sandbox-admin.cfg"
 SEED = "var/lib/cloud/seed/nocloud"
 
 FORGOTTEN = (
+    "etc/tmpfiles.d/sandbox-gpus.conf",
     "etc/hostname", "etc/machine-id", "etc/resolv.conf", "root/.bash_history", "root/.ssh/known_hosts", ADMIN_FILE,
     "var/lib/systemd/random-seed", "var/lib/dbus/machine-id", "etc/sudoers.d/90-cloud-init-users",
 )  # fmt: skip
@@ -81,7 +82,7 @@ def write_first_disk(spec: MachineSpec, upper: Path) -> None:
 
 
 def gpu_devices(count: int) -> str:
-    """What makes the device files of GPUs at boot: schedulers count and hand out files, there is nothing behind them."""
+    """What makes the device files of GPUs at boot: schedulers hand them out, there is nothing behind them."""
     lines = [f"c /dev/nvidia{number} 0666 root root - 195:{number}\n" for number in range(count)]
     return "# The device files of the size's GPUs.\n" + "".join(lines)
 
