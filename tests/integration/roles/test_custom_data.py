@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-ROLE = Path(__file__).parents[3] / "roles/slurm"
+ROLES = Path(__file__).parents[3] / "roles"
 JOIN = {
     "cluster": "demo",
     "head": "demo-head",
@@ -53,11 +53,15 @@ def test_a_stock_image_gets_packages_and_programs_as_they_are(tmp_path: Path, di
     config = yaml.safe_load(render(tmp_path, slurm_image_is_baked=False, slurm_distribution=distribution))
     files = {file["path"]: file for file in config["write_files"]}
     assert package in config["packages"]
-    assert files["/usr/libexec/azure_hpc/join"]["content"] == (ROLE / "files/join").read_text()
-    assert files["/usr/libexec/azure_hpc/join"]["permissions"] == "0755"
-    assert files["/etc/systemd/system/azure-hpc-join.service"]["content"] == (
-        (ROLE / "files/azure-hpc-join.service").read_text()
-    )
+    for path, source, mode in (
+        ("/usr/libexec/azure_hpc/join", "slurm/files/join", "0755"),
+        ("/usr/libexec/azure_hpc/node.py", "base/files/node.py", "0644"),
+        ("/etc/systemd/system/azure-hpc-join.service", "base/files/azure-hpc-join.service", "0644"),
+        ("/etc/tmpfiles.d/azure_hpc-slurm.conf", "slurm/files/tmpfiles.conf", "0644"),
+    ):
+        assert files[path]["content"] == (ROLES / source).read_text()
+        assert files[path]["permissions"] == mode
+    assert json.loads(files["/etc/azure_hpc/join.json"]["content"]) == JOIN
     assert "/usr/sbin/policy-rc.d" in files
     assert config["runcmd"][0] == ["rm", "-f", "/usr/sbin/policy-rc.d"]
     assert config["runcmd"][-1] == ["systemctl", "enable", "--now", "--no-block", "azure-hpc-join.service"]

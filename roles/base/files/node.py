@@ -1,0 +1,270 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a machine does to become a node of its cluster, whatever the scheduler: the programs ``join`` build on it.
+
+It lies beside them in /usr/libexec/azure_hpc. What they need to know is in /etc/azure_hpc/join.json, written by
+cloud-init, without a secret in it; secrets come from the head's private export. Standard library and Python 3.9.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import typing as t
+from dataclasses import dataclass
+from pathlib import Path
+
+CONFIGURATION = Path("/etc/azure_hpc/join.json")
+RUN = Path("/run/azure_hpc")
+METADATA = "169.254.169.254:80"
+METADATA_PATH = "/metadata/instance?api-version=2021-02-01"
+# What may stand between the double quotes of an EnvironmentFile and be split into words by systemd without surprise.
+RESOURCE_ID = re.compile(r"/[^\s\"'`$%\\\x00-\x1f]+")
+
+SPREAD = random.SystemRandom()
+
+
+class JoinError(Exception):
+    """Why this machine cannot join."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One remote file system: ``source`` is server:/path, ``options`` as in fstab."""
+
+    source: str
+    path: str
+    type: str = "nfs"
+    options: str = ""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What every join.json says; schedulers derive their own with more fields.
+
+    ``private`` is the head's export with the secrets of the cluster.
+    """
+
+    cluster: str
+    head: str
+    private: str
+    mounts: tuple[Mount, ...] = ()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What Azure's instance metadata say of this machine. ``scale_set`` is '' for a machine of its own."""
+
+    resource_id: str
+    addresses: tuple[str, ...]
+    scale_set: str = ""
+
+
+def say(text: str) -> None:
+    """One line for the journal."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def run(*argv: str, env: t.Optional[t.Mapping[str, str]] = None) -> str:
+    """Run a command and return its output; raises JoinError with what it said when it fails."""
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=180, check=False, env=env)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise JoinError(f"{argv[0]}: {error}") from error
+    if done.returncode != 0:
+        raise JoinError(f"{' '.join(argv[:2])} ended with {done.returncode}: {done.stderr.strip()[-400:]}")
+    return done.stdout
+
+
+C = t.TypeVar("C", bound=Configuration)
+
+
+def read_configuration(path: Path, kind: t.Callable[..., C]) -> C:
+    """Read join.json as a Configuration of that kind; raises JoinError when it is not what it should be."""
+    try:
+        data = dict(json.loads(path.read_text(encoding="utf-8")))
+        mounts = tuple(Mount(**mount) for mount in data.pop("mounts", ()))
+        return kind(mounts=mounts, **data)
+    except (OSError, ValueError, TypeError) as error:
+        raise JoinError(f"{path}: {error}") from error
+
+
+def parse_metadata(text: str) -> Identity:
+    """Resource id, private addresses and scale set from the answer of the instance metadata service."""
+    try:
+        data = json.loads(text)
+        resource_id = data["compute"]["resourceId"]
+        scale_set = data["compute"].get("vmScaleSetName") or ""
+        addresses = tuple(
+            address["privateIpAddress"]
+            for interface in data["network"]["interface"]
+            for address in interface["ipv4"]["ipAddress"]
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise JoinError(f"the instance metadata is not understood: {error!r}") from error
+    if not RESOURCE_ID.fullmatch(resource_id):
+        raise JoinError(f"the instance metadata has no usable resource id: {resource_id!r}")
+    return Identity(resource_id, addresses, scale_set)
+
+
+def read_metadata(service: str = METADATA, attempts: int = 30) -> Identity:
+    """Ask the instance metadata service (host:port), which may need a moment after boot."""
+    for attempt in range(attempts):
+        connection = http.client.HTTPConnection(service, timeout=5)
+        try:
+            connection.request("GET", METADATA_PATH, headers={"Metadata": "true"})
+            answer = connection.getresponse()
+            text = answer.read().decode("utf-8", "replace")
+            if answer.status == 200:
+                return parse_metadata(text)
+            problem = f"{answer.status} {answer.reason}"
+        except (OSError, http.client.HTTPException) as error:
+            problem = str(error)
+        finally:
+            connection.close()
+        if attempt < attempts - 1:
+            time.sleep(min(1 + attempt, 5))
+    raise JoinError(f"the instance metadata service does not answer: {problem}")
+
+
+def host_name() -> str:
+    """The host name of this machine without a domain: its computer name in Azure."""
+    return socket.gethostname().split(".")[0]
+
+
+def full_name(name: str) -> str:
+    """The name with its domain, as the resolver has it. Raises JoinError where it has none."""
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=socket.AI_CANONNAME)
+    except OSError as error:
+        raise JoinError(f"{name} cannot be resolved: {error}") from error
+    for entry in found:
+        full = entry[3].rstrip(".").lower()
+        if full.startswith(name.split(".")[0].lower() + "."):
+            return full
+    raise JoinError(f"{name} has no domain")
+
+
+def mount(spec: Mount) -> None:
+    """Mount a file system unless it is there already."""
+    os.makedirs(spec.path, exist_ok=True)
+    if os.path.ismount(spec.path):
+        return
+    options = ["-o", spec.options] if spec.options else []
+    run("mount", "-t", spec.type, *options, spec.source, spec.path)
+    say(f"mounted {spec.source} on {spec.path}")
+
+
+def mount_all(configuration: Configuration) -> None:
+    """Mount the cluster's file systems, however long their servers need to answer."""
+    for spec in configuration.mounts:
+        with_retries(lambda spec=spec: mount(spec), attempts=20)  # type: ignore[misc]
+
+
+def with_retries(what: t.Callable[[], None], attempts: int, pause: float = 2.0) -> None:
+    """Do something that fails while the head is not there yet."""
+    for attempt in range(attempts):
+        try:
+            what()
+            return
+        except JoinError as error:
+            if attempt == attempts - 1:
+                raise
+            if attempt == 0:
+                say(f"{error}; trying again")
+            time.sleep(pause + SPREAD.uniform(0, pause))
+
+
+def waits(total: float, first: float = 1.0, longest: float = 15.0) -> t.Iterator[float]:
+    """Seconds to wait between questions, growing and spread at random, until their sum would exceed ``total``."""
+    spent, step = 0.0, first
+    while spent < total:
+        pause = SPREAD.uniform(0.5 * step, 1.5 * step)
+        spent += pause
+        step = min(2 * step, longest)
+        yield pause
+
+
+@contextlib.contextmanager
+def private_export(configuration: Configuration) -> t.Iterator[Path]:
+    """The head's private export, mounted read-only where only root can look, for as long as it is needed."""
+    RUN.mkdir(mode=0o755, exist_ok=True)
+    point = RUN / "private"
+    point.mkdir(mode=0o700, exist_ok=True)
+    point.chmod(0o700)
+    source = Mount(
+        f"{configuration.head}:{configuration.private}", str(point), "nfs", "ro,nosuid,nodev,noexec,nfsvers=4"
+    )
+    with_retries(lambda: mount(source), attempts=20)
+    try:
+        yield point
+    finally:
+        run("umount", str(point))
+
+
+def install_secret(
+    source: Path, target: Path, what: str, least: int = 1, owner: t.Optional[tuple[int, int]] = None
+) -> bool:
+    """Put a secret in place, never readable by others, all or nothing. False when it was there already.
+
+    ``what`` names it for people, ``least`` is how many bytes it has at least, ``owner`` a user and a group id.
+    """
+    try:
+        secret = source.read_bytes()
+    except OSError as error:
+        raise JoinError(f"cannot read {what} from the head: {error}") from error
+    if len(secret) < least:
+        raise JoinError(f"{what} on the head is shorter than it can be")
+    with contextlib.suppress(OSError):
+        if target.read_bytes() == secret:
+            return False
+    fresh = target.with_name(target.name + ".new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+    with os.fdopen(descriptor, "wb") as file:
+        if owner:
+            os.fchown(descriptor, *owner)
+        file.write(secret)
+        file.flush()
+        os.fsync(descriptor)
+    os.replace(fresh, target)
+    return True
+
+
+def write_if_changed(path: Path, text: str) -> bool:
+    """Write a file all or nothing; False when that is what it said already."""
+    with contextlib.suppress(OSError):
+        if path.read_text(encoding="utf-8") == text:
+            return False
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text, encoding="utf-8")
+    os.replace(fresh, path)
+    return True
+
+
+def main(arguments: t.Sequence[str], join: t.Callable[[], None], **others: t.Callable[[Path], bool]) -> int:
+    """The command line of a join program: without arguments it joins; ``NAME FILE`` does one of ``others`` with the
+    configuration FILE and prints whether that changed anything. Any failure is one line on stderr and status 1."""
+    try:
+        for tool in ("mount", "systemctl"):
+            if shutil.which(tool) is None:
+                raise JoinError(f"{tool} is not installed")
+        if not arguments:
+            join()
+        elif len(arguments) == 2 and arguments[0] in others:
+            print("changed" if others[arguments[0]](Path(arguments[1])) else "unchanged")
+        else:
+            raise JoinError(f"usage: join [{'|'.join(others)} FILE]")
+    except (JoinError, OSError, KeyError) as error:
+        say(f"cannot join: {error}")
+        return 1
+    return 0
