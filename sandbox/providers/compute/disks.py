@@ -74,6 +74,8 @@ def finished(body: Json, *, now: float, source: Resource | None = None, snapshot
     if source is not None:
         creation.setdefault("sourceUniqueId", source.properties.get("uniqueId", ""))
         gib = gib or source.properties.get("diskSizeGB")
+        told = {key: source.properties[key] for key in ("osType", "hyperVGeneration") if key in source.properties}
+        given = {**told, **given}
     upload = creation.get("uploadSizeBytes")
     gib = int(gib or (-(-upload // 1024**3) if upload else 30))
     sku = sku_of(body.get("sku", {}).get("name", "Standard_LRS"))
@@ -108,9 +110,7 @@ def attached_disk(
     rid = ids.parse(vm["id"])
     disk_id = f"{rid.group_id}/providers/{DISK}/{name}"
     if image:
-        source = image.get("id") or ""
-        reference = {"id": source} if source else {key: value for key, value in image.items() if key != "exactVersion"}
-        creation: Json = {"createOption": "FromImage", "imageReference": reference}
+        creation: Json = {"createOption": "FromImage", "imageReference": {"id": _image_id(rid, vm["location"], image)}}
     else:
         creation = {"createOption": "Empty"}
     body: Json = {
@@ -130,6 +130,18 @@ def attached_disk(
         },
     }
     return Resource(disk_id, finished(body, now=time.time()))
+
+
+def _image_id(rid: ids.ResourceId, location: str, image: Json) -> str:
+    """The id of the image that a reference means: platform images have one, too."""
+    if image.get("id"):
+        return str(image["id"])
+    version = image.get("exactVersion") or image.get("version", "")
+    return (
+        f"/Subscriptions/{rid.subscription}/Providers/Microsoft.Compute/Locations/{location}/Publishers/"
+        f"{image.get('publisher')}/ArtifactTypes/VMImage/Offers/{image.get('offer')}/Skus/{image.get('sku')}/Versions/"
+        f"{version}"
+    )
 
 
 class Disks:

@@ -23,7 +23,6 @@ from sandbox.arm.paging import paged
 from sandbox.arm.store import Resource
 
 from . import identities, sizes, views, vmss_shape
-from .conditions import check_match
 from .flexible_sets import FlexibleSets
 from .limits import INSTANCE, VMSS, Limits, require_size
 from .machines import Machines, decode
@@ -31,22 +30,21 @@ from .scale_set_rows import mark_deleting, new_instances
 from .shapes import (
     ImageFacts,
     Json,
-    canonical,
     check_os_disk,
     check_os_profile,
     refuse_while_deleting,
     required,
     ssh_keys,
     take_secrets,
-    tidy,
 )
 from .sizes import Size, normal_location
 from .sources import check_fit, image_facts
+from .writes import Writes
 
 PAGE = 100
 
 
-class ScaleSets:
+class ScaleSets(Writes):
     """Handlers of PUT, PATCH, GET and lists of scale sets."""
 
     def __init__(self, core: Core, limits: Limits, machines: Machines, flexible: FlexibleSets) -> None:
@@ -127,21 +125,6 @@ class ScaleSets:
         return Answer(200, {"value": []})
 
     # writing
-
-    def put(self, request: Request) -> Answer:
-        body = canonical(tidy(request.body))
-        with self._core.store.transaction():
-            known = self._core.store.get(request.id)
-            check_match(request, known)
-            if known is None:
-                return self._create(request, body)
-            return self._update(request, known, body, replace=True)
-
-    def patch(self, request: Request) -> Answer:
-        with self._core.store.transaction():
-            known = self._core.require(request.id)
-            check_match(request, known)
-            return self._update(request, known, canonical(request.body), replace=False)
 
     def _create(self, request: Request, given: Json) -> Answer:
         rid, properties = request.id, given.setdefault("properties", {})

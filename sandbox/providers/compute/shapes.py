@@ -25,7 +25,7 @@ class ImageFacts:
 
     ``exact_version`` is empty for captured images; ``image_id`` is what the driver knows a captured disk by, empty for
     its base image. A ``specialized`` image has its users already: machines made of it have no ``osProfile``.
-    ``data`` are its data disks: pairs of lun and GiB.
+    ``data`` are its data disks: lun, GiB, caching.
     """
 
     os: str
@@ -37,7 +37,7 @@ class ImageFacts:
     os_version: str = ""
     architecture: str = "x64"
     specialized: bool = False
-    data: tuple[tuple[int, int], ...] = ()
+    data: tuple[tuple[int, int, str], ...] = ()
 
 
 def refuse_while_deleting(body: Json) -> None:
@@ -165,7 +165,11 @@ def data_disk(given: Json, *, storage_type: str, scale_set: bool) -> Json:
         disk["name"] = given["name"]
     disk["createOption"] = given.get("createOption") or "Empty"
     disk["caching"] = given.get("caching") or "None"
-    disk["managedDisk"] = {"storageAccountType": storage_type, **(given.get("managedDisk") or {})}
+    for key in ("vhd", "image"):
+        if key in given:
+            disk[key] = given[key]
+    if "vhd" not in given:
+        disk["managedDisk"] = {"storageAccountType": storage_type, **(given.get("managedDisk") or {})}
     if not scale_set:
         disk["deleteOption"] = given.get("deleteOption") or "Detach"
     if given.get("diskSizeGB"):

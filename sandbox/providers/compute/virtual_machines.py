@@ -15,31 +15,28 @@ from sandbox.arm.operations import COMPUTE
 from sandbox.arm.paging import paged
 from sandbox.arm.store import Resource
 
-from . import extensions, flexible_members, identities, own_interfaces, views, vm_shape
-from .conditions import check_match
-from .disks import attached_disk
+from . import extensions, flexible_members, identities, own_interfaces, views, vm_disks, vm_shape
 from .limits import VM, Limits, require_size
 from .machines import Machines, decode
 from .shapes import (
     ImageFacts,
     Json,
-    canonical,
     check_os_disk,
     check_os_profile,
     refuse_while_deleting,
     required,
     ssh_keys,
     take_secrets,
-    tidy,
 )
 from .sizes import Size, normal_location
 from .sizes import find as find_size
 from .sources import check_fit, image_facts
+from .writes import Writes
 
 PAGE = 250
 
 
-class VirtualMachines:
+class VirtualMachines(Writes):
     """Handlers of PUT, PATCH, GET and lists."""
 
     def __init__(self, core: Core, limits: Limits, machines: Machines) -> None:
@@ -113,21 +110,6 @@ class VirtualMachines:
 
     # writing
 
-    def put(self, request: Request) -> Answer:
-        body = canonical(tidy(request.body))
-        with self._core.store.transaction():
-            known = self._core.store.get(request.id)
-            check_match(request, known)
-            if known is None:
-                return self._create(request, body)
-            return self._update(request, known, body, replace=True)
-
-    def patch(self, request: Request) -> Answer:
-        with self._core.store.transaction():
-            known = self._core.require(request.id)
-            check_match(request, known)
-            return self._update(request, known, canonical(request.body), replace=False)
-
     def _create(self, request: Request, given: Json) -> Answer:
         vm = self.make(request, given)
         flexible_members.joined(self._core, vm)
@@ -170,7 +152,7 @@ class VirtualMachines:
         vm.internal["machine"] = self._machine(vm, size, nics, secrets, image)
         self._core.store.put(vm)
         self._machines.remember([vm])
-        self._attach_disks(vm, image)
+        vm_disks.attach_all(self._core, vm, image)
         for nic_id, primary in nics:
             self._core.service("network").attach(nic_id, str(rid), primary)
         return vm
@@ -234,51 +216,6 @@ class VirtualMachines:
             "size": size.name,
         }
 
-    def _attach_disks(self, vm: Resource, image: ImageFacts | None) -> None:
-        """Make the disks that come with the machine; take those that it attaches."""
-        storage = vm.properties["storageProfile"]
-        disk = storage["osDisk"]
-        store = self._core.store
-        if image is not None and "managedDisk" in disk:
-            store.put(
-                attached_disk(
-                    vm.body,
-                    disk["name"],
-                    disk["managedDisk"]["storageAccountType"],
-                    int(disk.get("diskSizeGB", image.gib)),
-                    os=image.os,
-                    generation=image.generation,
-                    image=storage.get("imageReference"),
-                )
-            )
-        for entry in storage["dataDisks"]:
-            self._attach_data_disk(vm, entry)
-
-    def _attach_data_disk(self, vm: Resource, entry: Json) -> None:
-        store, disk_id = self._core.store, entry["managedDisk"]["id"]
-        known = store.get(disk_id)
-        if entry.get("toBeDetached"):
-            if known is not None and "managedBy" in known.body:
-                del known.body["managedBy"]
-                known.properties["diskState"] = "Unattached"
-                store.put(known)
-            return
-        if known is None and entry["createOption"] == "Attach":
-            message = f"Disk {entry['name']} was not found."
-            raise ArmError(404, "NotFound", message, target="dataDisk.managedDisk.id")
-        if known is None:
-            sku = entry["managedDisk"]["storageAccountType"]
-            store.put(attached_disk(vm.body, entry["name"], sku, int(entry.get("diskSizeGB", 32))))
-            return
-        owner = known.body.get("managedBy", vm.id)
-        if ids.key(owner) != ids.key(vm.id):
-            message = f"Disk {known.id} already belongs to VM {owner}."
-            raise ArmError(409, "AttachDiskWhileBeingDetached", message, target="dataDisk")
-        entry["managedDisk"]["storageAccountType"] = known.body["sku"]["name"]
-        entry["diskSizeGB"] = known.properties["diskSizeGB"]
-        known.body["managedBy"], known.properties["diskState"] = vm.id, "Attached"
-        store.put(known)
-
     def _update(self, request: Request, known: Resource, asked: Json, *, replace: bool) -> Answer:
         refuse_while_deleting(known.body)
         rid, wanted = known.rid, asked.get("properties") or {}
@@ -288,6 +225,8 @@ class VirtualMachines:
             vm_shape.check_unchanged(known.body, asked, take_secrets(profile), known.internal["secrets"])
         else:
             vm_shape.check_unchanged(known.body, asked, {}, {})
+        if known.internal.get("power") != "deallocated":
+            vm_shape.check_running(known.body, asked)
         if replace and "location" in asked and normal_location(asked["location"]) != known.body["location"]:
             raise _location_change(rid, known.body["location"])
         if "userData" in asked["properties"]:
@@ -305,13 +244,14 @@ class VirtualMachines:
         self._change_nics(known, body, size)
         known.body = {**body, "etag": f'"{number}"'}
         for entry in body["properties"]["storageProfile"]["dataDisks"]:
-            self._attach_data_disk(known, entry)
+            vm_disks.attach(self._core, known, entry)
         known.internal["machine"]["size"] = size.name
         shown = {**known.body, "properties": {**known.properties, "provisioningState": "Updating"}}
         shown = vm_shape.accepted(vm_shape.shown(shown, known.internal), asked, disks)
         shown = extensions.on_body(shown, extensions.of_machine(self._core, known.id))
         # A deallocated machine lacks parts of its model: what writes it back is an update even if it changes tags only.
-        same = same and known.internal.get("power") != "deallocated"
+        # Versions up to 2020 name an operation whatever changes.
+        same = same and known.internal.get("power") != "deallocated" and request.api_version >= "2021"
         retried = known.properties["provisioningState"] == "Failed" and not known.internal.get("power")
         if same and not retried:
             self._core.store.put(known)
@@ -334,7 +274,7 @@ class VirtualMachines:
         known.body = vm_shape.updated(known.rid, known.body, asked, size)
         known.body["etag"] = f'"{int(known.body["etag"].strip(chr(34))) + 1}"'
         for entry in known.properties["storageProfile"]["dataDisks"]:
-            self._attach_data_disk(known, entry)
+            vm_disks.attach(self._core, known, entry)
         known.properties["provisioningState"] = "Updating"
         self._core.store.put(known)
 

@@ -13,11 +13,11 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import COMPUTE, Run
 from sandbox.arm.store import Resource
 
-from . import flexible_members
+from . import flexible_members, vm_disks
 from .limits import VM, Limits, allocation_failed
 from .limits import require_size as size_of
 from .machines import Machines
-from .shapes import Json, refuse_while_deleting
+from .shapes import refuse_while_deleting
 
 # action in the URL -> (word in errors, power meanwhile, power after, method of the driver, seconds)
 _POWER = {
@@ -50,6 +50,7 @@ class VmActions:
         operations.register("compute.vm.update", self.work_update)
         operations.register("compute.vm.power", self.work_power)
         operations.register("compute.vm.delete", self.work_delete)
+        operations.register("compute.vm.convert", self.work_convert)
         self._core.on_group_delete(VM, 10, self.remove)
 
     # requests
@@ -127,8 +128,27 @@ class VmActions:
         raise ArmError(409, "OperationNotAllowed", message)
 
     def convert(self, request: Request) -> Answer:
-        name = self._core.require(request.id).rid.name
-        raise ArmError(409, "OperationNotAllowed", f"VM '{name}' is already using managed disks.")
+        """Make managed disks of unmanaged ones; the machine must be deallocated."""
+        with self._core.store.transaction():
+            vm = self._core.require(request.id)
+            name, storage = vm.rid.name, vm.properties["storageProfile"]
+            if not any("vhd" in disk for disk in [storage["osDisk"], *storage["dataDisks"]]):
+                raise ArmError(409, "OperationNotAllowed", f"VM '{name}' is already using managed disks.")
+            if vm.internal.get("power") != "deallocated":
+                message = f"VM '{name}' has to be stopped and deallocated before its disks can be made managed ones."
+                raise ArmError(409, "OperationNotAllowed", message)
+            self._touch(vm, "Updating")
+            return self._core.operations.begin(
+                request, "compute.vm.convert", vm.id, style=COMPUTE, location=vm.body["location"], latency=60
+            )
+
+    def work_convert(self, run: Run) -> None:
+        with self._core.store.transaction():
+            vm = self._core.store.get(run.resource_id)
+            if vm is not None:
+                vm_disks.manage(self._core, vm)
+                vm.properties["provisioningState"] = "Succeeded"
+                self._core.store.put(vm)
 
     def reimage(self, request: Request) -> Answer:
         self._core.require(request.id)
@@ -163,7 +183,11 @@ class VmActions:
             vm.internal["error"] = {"code": error.code, "message": error.message} if error else None
             vm.internal["since"] = time.time()
 
-        self._core.store.update(vm_id, change)
+        changed = self._core.store.update(vm_id, change)
+        if changed is not None and changed.internal.get("power") in ("running", "deallocated"):
+            state = "Attached" if changed.internal["power"] == "running" else "Reserved"
+            with self._core.store.transaction():
+                vm_disks.show(self._core, changed, state)
 
     def work_create(self, run: Run) -> None:
         self.bring_up(run.resource_id, run.fault)
@@ -259,9 +283,7 @@ class VmActions:
                     self._delete_nic(entry["id"])
             for public_id in vm.internal.get("owned_addresses", []):
                 network.delete_public_address(public_id)
-            storage = vm.properties["storageProfile"]
-            for disk in [storage["osDisk"], *storage["dataDisks"]]:
-                self._let_go(disk)
+            vm_disks.let_go(self._core, vm)
             self._machines.forget([vm.id])
             store.delete(vm.id)
 
@@ -275,15 +297,3 @@ class VmActions:
             known = self._core.store.get(address.get("id", "")) if address.get("id") else None
             if known is not None and (options or known.properties.get("deleteOption")) == "Delete":
                 network.delete_public_address(address["id"])
-
-    def _let_go(self, disk: Json) -> None:
-        store = self._core.store
-        known = store.get(disk.get("managedDisk", {}).get("id", ""))
-        if known is None:
-            return
-        if disk.get("deleteOption") == "Delete":
-            store.delete(known.id)
-            return
-        known.body.pop("managedBy", None)
-        known.properties["diskState"] = "Unattached"
-        store.put(known)

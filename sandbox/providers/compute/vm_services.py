@@ -34,9 +34,11 @@ class VmServices:
         router, operations = self._core.router, self._core.operations
         for kind in (VM, INSTANCE):
             router.action(kind, "retrieveBootDiagnosticsData", self.boot_diagnostics)
+        router.action(VM, "capture", self.capture)
         router.action(VM, "assessPatches", self.assess)
         router.action(VM, "installPatches", self.install)
         router.action(VM, "attachDetachDataDisks", self.change_disks)
+        operations.register("compute.vm.capture", self.work_capture)
         operations.register("compute.vm.assess", self.work_assess)
         operations.register("compute.vm.install", self.work_install)
         operations.register("compute.vm.disks", self.work_disks)
@@ -51,6 +53,34 @@ class VmServices:
         name = f"{host}/{machine.rid.name}.{machine.properties['vmId']}"
         links = {"consoleScreenshotBlobUri": "screenshot.bmp", "serialConsoleLogBlobUri": "serialconsole.log"}
         return Answer(200, {key: f"{name}.{kind}?sv=2018-03-28&sr=b&sp=r" for key, kind in links.items()})
+
+    # capture
+
+    def capture(self, request: Request) -> Answer:
+        """Copy the blobs of a generalised machine's unmanaged disks; the result is a template that uses the copies."""
+        given = tidy(request.body or {})
+        prefix, container = required(given, "vhdPrefix"), required(given, "destinationContainerName")
+        with self._core.store.transaction():
+            machine = self._core.require(request.id)
+            refuse_while_deleting(machine.body)
+            name = machine.rid.name
+            if "vhd" not in machine.properties["storageProfile"]["osDisk"]:
+                message = (
+                    "The Capture action is only supported on a Virtual Machine with blob based disks. Please use the "
+                    "'Image' resource APIs to create an Image from a managed Virtual Machine."
+                )
+                raise ArmError(409, "OperationNotAllowed", message)
+            if not machine.internal.get("generalized"):
+                message = f"Operation 'capture' is not allowed on VM '{name}' since the VM is not generalized."
+                raise ArmError(409, "OperationNotAllowed", message)
+            return self._core.operations.begin(
+                request, "compute.vm.capture", machine.id, style=COMMANDS, location=machine.body["location"],
+                latency=10, args={"prefix": prefix, "container": container},
+            )  # fmt: skip
+
+    def work_capture(self, run: Run) -> Any:
+        machine = self._core.store.get(run.resource_id)
+        return _captured(machine, run.args["prefix"], run.args["container"]) if machine is not None else None
 
     # patches
 
@@ -115,10 +145,10 @@ class VmServices:
         """The data disks after the request. 400 for disks that are not there, 409 if no lun is free."""
         gone = {ids.key(entry.get("diskId", "")) for entry in given.get("dataDisksToDetach") or []}
         present = machine.properties["storageProfile"]["dataDisks"]
-        own = {ids.key(disk["managedDisk"].get("id", "")) for disk in present}
+        own = {ids.key(disk.get("managedDisk", {}).get("id", "")) for disk in present}
         for missing in gone - own:
             raise invalid_parameter("dataDisksToDetach.diskId", f"The disk '{missing}' is not attached to the VM.")
-        disks: list[Json] = [disk for disk in present if ids.key(disk["managedDisk"].get("id", "")) not in gone]
+        disks: list[Json] = [disk for disk in present if ids.key(disk.get("managedDisk", {}).get("id", "")) not in gone]
         for entry in given.get("dataDisksToAttach") or []:
             disk_id = entry.get("diskId", "")
             if lookup(self._core, disk_id) is None:
@@ -141,3 +171,43 @@ class VmServices:
 
         machine = self._core.store.update(run.resource_id, change)
         return machine.properties["storageProfile"] if machine is not None else None
+
+
+def _captured(machine: Resource, prefix: str, container: str) -> Json:
+    """The template that a capture answers: it makes a machine of the copied blob."""
+    disk = machine.properties["storageProfile"]["osDisk"]
+    account = disk["vhd"]["uri"].split("/")[2]
+    blob = f"{prefix}-osDisk.{new_guid()}.vhd"
+    parameters = {
+        "vmName": {"type": "string"},
+        "vmSize": {"type": "string", "defaultValue": machine.properties["hardwareProfile"]["vmSize"]},
+        "adminUserName": {"type": "string"},
+        "adminPassword": {"type": "securestring"},
+        "networkInterfaceId": {"type": "string"},
+    }
+    copied: Json = {
+        "osType": disk.get("osType", "Linux"),
+        "name": blob,
+        "createOption": "FromImage",
+        "image": {"uri": f"https://{account}/system/Microsoft.Compute/Images/{container}/{blob}"},
+        "vhd": {"uri": f"https://{account}/vmcontainer{new_guid()}/osDisk.{new_guid()}.vhd"},
+        "caching": disk.get("caching", "ReadWrite"),
+    }
+    model = {
+        "hardwareProfile": {"vmSize": "[parameters('vmSize')]"},
+        "storageProfile": {"osDisk": copied},
+        "osProfile": {
+            "computerName": "[parameters('vmName')]",
+            "adminUsername": "[parameters('adminUsername')]",
+            "adminPassword": "[parameters('adminPassword')]",
+        },
+        "networkProfile": {"networkInterfaces": [{"id": "[parameters('networkInterfaceId')]"}]},
+        "provisioningState": 0,
+    }
+    own = {"name": "[parameters('vmName')]", "type": VM, "location": machine.body["location"]}
+    return {
+        "$schema": "http://schema.management.azure.com/schemas/2014-04-01-preview/VM_IP.json",
+        "contentVersion": "1.0.0.0",
+        "parameters": parameters,
+        "resources": [{**own, "apiVersion": "2022-03-01", "properties": model}],
+    }

@@ -50,7 +50,8 @@ def new_body(rid: ResourceId, given: Json, location: str, size: Size, image: Ima
     if image is not None and image.exact_version:
         reference["exactVersion"] = image.exact_version
     disk = os_disk(storage.get("osDisk") or {}, image, storage_type=storage_type(size), scale_set=False)
-    disk.setdefault("name", f"{rid.name}_OsDisk_1_{hex32()}")
+    attached = disk.get("managedDisk", {}).get("id", "") if disk["createOption"] == "Attach" else ""
+    disk.setdefault("name", attached.rpartition("/")[2] or f"{rid.name}_OsDisk_1_{hex32()}")
     if "managedDisk" in disk:
         disk["managedDisk"].setdefault("id", f"{group}/providers/Microsoft.Compute/disks/{disk['name']}")
     asked_disks = with_image_disks(storage.get("dataDisks") or [], image)
@@ -97,7 +98,9 @@ def _network(asked: Json) -> Json:
 def name_data_disks(rid: ResourceId, disks: list[Json]) -> None:
     """Give data disks names and ids where they have none yet."""
     for number, disk in enumerate(disks, start=2):
-        managed = disk["managedDisk"]
+        managed = disk.get("managedDisk")
+        if managed is None:
+            continue
         if "id" in managed:
             disk.setdefault("name", managed["id"].rsplit("/", 1)[1])
         label = f"lun_{disk['lun']}_{number}" if disk.get("createOption") == "FromImage" else f"disk{number}"
@@ -107,13 +110,16 @@ def name_data_disks(rid: ResourceId, disks: list[Json]) -> None:
 
 def with_image_disks(asked: list[Json], image: ImageFacts | None) -> list[Json]:
     """The data disks that a machine gets: those asked for, and those that its image brings along."""
-    brought = dict(image.data) if image is not None else {}
+    brought = {lun: (size, caching) for lun, size, caching in image.data} if image is not None else {}
     disks = []
     for entry in asked:
-        size = brought.pop(entry.get("lun", 0), None)
-        from_image = entry.get("createOption") == "FromImage" and size is not None
-        disks.append({"diskSizeGB": size, **entry} if from_image else entry)
-    more = [{"lun": lun, "createOption": "FromImage", "diskSizeGB": size} for lun, size in sorted(brought.items())]
+        found = brought.pop(entry.get("lun", 0), None)
+        from_image = entry.get("createOption") == "FromImage" and found is not None
+        disks.append({"diskSizeGB": found[0], "caching": found[1], **entry} if from_image and found else entry)
+    more = [
+        {"lun": lun, "createOption": "FromImage", "diskSizeGB": size, "caching": caching}
+        for lun, (size, caching) in sorted(brought.items())
+    ]
     return [*disks, *more]
 
 
@@ -192,6 +198,29 @@ def check_unchanged(known: Json, asked: Json, secrets: Json, kept: Json) -> None
         raise not_allowed("priority")
 
 
+def check_running(known: Json, asked: Json) -> None:
+    """409 OperationNotAllowed for what can only change while a machine is deallocated: price and placement."""
+    have, want, name = known["properties"], asked.get("properties", {}), known["name"]
+    if want.get("billingProfile") and have.get("priority") in ("Spot", "Low"):
+        before = (have.get("billingProfile") or {}).get("maxPrice", -1)
+        if want["billingProfile"].get("maxPrice", before) != before:
+            more = "For more information, see https://aka.ms/low-priority/errormessages."
+            message = (
+                f"Billing Profile change is not allowed when the VM '{name}' is currently allocated. Please deallocate "
+                f"and try again. {more}"
+            )
+            detail = {"code": "OperationNotAllowed", "message": message, "target": name}
+            brief = f"Billing Profile change is not allowed. {more}"
+            raise ArmError(409, "OperationNotAllowed", brief, details=[detail])
+    placed = want.get("proximityPlacementGroup") or {}
+    if placed and not _same(placed, have.get("proximityPlacementGroup")):
+        message = (
+            f"Updating proximity placement group of VM {name} is not allowed while the VM is running. Please "
+            "stop/deallocate the VM and retry the operation."
+        )
+        raise ArmError(409, "OperationNotAllowed", message)
+
+
 def updated(rid: ResourceId, known: Json, asked: Json, size: Size) -> Json:
     """The body after an update. A detached data disk is still shown, with ``toBeDetached``."""
     body = copy.deepcopy(known)
@@ -230,9 +259,15 @@ def _data_disks(rid: ResourceId, known: list[Json], storage: Json, size: Size) -
             disk = merge(own, {key: value for key, value in entry.items() if value not in ({}, None)})
         disks.append(disk)
     name_data_disks(rid, disks)
-    kept = {disk["managedDisk"].get("id", "").lower() for disk in disks}
-    gone = [{**disk, "toBeDetached": True} for disk in known if disk["managedDisk"].get("id", "").lower() not in kept]
+    kept = {_which(disk) for disk in disks}
+    gone = [{**disk, "toBeDetached": True} for disk in known if _which(disk) not in kept]
     return [*gone, *disks]
+
+
+def _which(disk: Json) -> str:
+    """What tells a data disk from others: its id, or of an unmanaged one its blob."""
+    where: str = (disk.get("managedDisk") or {}).get("id") or (disk.get("vhd") or {}).get("uri") or ""
+    return where.lower()
 
 
 def nothing_but_tags(before: Json, after: Json) -> bool:

@@ -13,7 +13,7 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.shapes import REFERENCE
 from sandbox.arm.store import Resource
 from sandbox.providers.network.addresses import mac
-from sandbox.providers.network.base import NetworkType, child, invalid_reference, reference, require_reference
+from sandbox.providers.network.base import NetworkType, child, invalid_reference, reference, require_reference, stamp
 from sandbox.providers.network.fabric import prefix_of
 from sandbox.providers.network.vnets import find
 
@@ -51,12 +51,17 @@ class Interfaces(NetworkType):
         "disableTcpStateTracking": bool,
     }
 
-    # Real answers say so at once; with a security group they carry no operation either.
+    # Real answers say so at once, unless a machine has to be told.
     first_state = "Succeeded"
 
     def accept(self, request: Request, resource: Resource, *, created: bool) -> Answer:
-        if "networkSecurityGroup" in resource.properties:
+        in_use = "virtualMachine" in resource.properties
+        # With a security group newer versions name no operation.
+        if "networkSecurityGroup" in resource.properties and not in_use and request.api_version >= "2021":
             return Answer(201 if created else 200)
+        if in_use:
+            stamp(resource, "Updating")
+            self.core.store.put(resource)
         return super().accept(request, resource, created=created)
 
     def _body(self, request: Request, known: Resource | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import NETWORK, Run
 from sandbox.arm.shapes import REFERENCE
 from sandbox.arm.store import Resource
+from sandbox.providers import common
 from sandbox.providers.network.addresses import respell, usable
 from sandbox.providers.network.base import (
     DELETE_SECONDS,
@@ -88,9 +89,15 @@ class VirtualNetworks(NetworkType):
         if given.get("subnets") is None:
             return old
         known, version = {entry["name"].lower(): entry for entry in old}, request.api_version
+        location = common.normal(str(request.body.get("location") or ""))
         made = [
             self._subnet(
-                str(request.id), entry.get("name") or "", entry, known.get(str(entry.get("name")).lower()), version
+                str(request.id),
+                entry.get("name") or "",
+                entry,
+                known.get(str(entry.get("name")).lower()),
+                version,
+                location,
             )
             for entry in given["subnets"]
         ]
@@ -101,7 +108,13 @@ class VirtualNetworks(NetworkType):
         return made
 
     def _subnet(
-        self, vnet_id: str, name: str, given: dict[str, Any], known: dict[str, Any] | None, api_version: str
+        self,
+        vnet_id: str,
+        name: str,
+        given: dict[str, Any],
+        known: dict[str, Any] | None,
+        api_version: str,
+        location: str,
     ) -> dict[str, Any]:
         if not name:
             raise ArmError(400, "InvalidRequestFormat", "Cannot parse the request: a subnet has no name.", details=[])
@@ -123,10 +136,7 @@ class VirtualNetworks(NetworkType):
             if target:
                 properties[key] = {"id": require_reference(self.core, target, entry["id"]).id}
         if wanted.get("serviceEndpoints"):
-            properties["serviceEndpoints"] = [
-                {"provisioningState": "Succeeded", "locations": ["*"], **endpoint}
-                for endpoint in wanted["serviceEndpoints"]
-            ]
+            properties["serviceEndpoints"] = [_endpoint(one, location) for one in wanted["serviceEndpoints"]]
         properties["delegations"] = [self._delegation(entry["id"], one) for one in wanted.get("delegations") or []]
         # Versions before the property was there leave what is the default now; those up to 2021 had another.
         default = "Enabled" if "2019" <= api_version < "2022" else "Disabled"
@@ -204,11 +214,15 @@ class VirtualNetworks(NetworkType):
         return {**resource.body, "properties": properties}
 
     def _shown_subnet(self, entry: dict[str, Any]) -> dict[str, Any]:
+        more: dict[str, Any] = {}
         users = self.addresses.in_subnet(entry["id"])
-        if not users:
-            return entry
-        found = [{"id": self._spelled(user.owner)} for user in users]
-        return {**entry, "properties": {**entry["properties"], "ipConfigurations": found}}
+        if users:
+            more["ipConfigurations"] = [{"id": self._spelled(user.owner)} for user in users]
+        state = entry["properties"]["provisioningState"]
+        if "serviceEndpoints" in entry["properties"]:
+            endpoints = entry["properties"]["serviceEndpoints"]
+            more["serviceEndpoints"] = [{**one, "provisioningState": state} for one in endpoints]
+        return {**entry, "properties": {**entry["properties"], **more}} if more else entry
 
     def networks(self, resource: Resource) -> set[str]:
         return {resource.id}
@@ -259,7 +273,9 @@ class VirtualNetworks(NetworkType):
             vnet = self._network_of(request.id)
             known = find(vnet, request.id.name)
             check_match(request, Resource(str(request.id), known) if known else None)
-            made = self._subnet(vnet.id, request.id.name, request.body, known, request.api_version)
+            made = self._subnet(
+                vnet.id, request.id.name, request.body, known, request.api_version, vnet.body["location"]
+            )
             subnets = [made if entry is known else entry for entry in vnet.properties["subnets"]]
             if known is None:
                 subnets.append(made)
@@ -356,6 +372,15 @@ def find(vnet: Resource, name: str) -> dict[str, Any] | None:
             found: dict[str, Any] = entry
             return found
     return None
+
+
+def _endpoint(given: dict[str, Any], location: str) -> dict[str, Any]:
+    """A service endpoint with the regions that it reaches: storage in the region and its pair, SQL in the region."""
+    service, places = str(given.get("service", "")), ["*"]
+    if service.lower() in ("microsoft.storage", "microsoft.sql"):
+        pair = next((region.pair for region in common.REGIONS if region.name == location), "")
+        places = [location, pair] if pair and service.lower() == "microsoft.storage" else [location]
+    return {"provisioningState": "Succeeded", **given, "locations": given.get("locations") or places}
 
 
 def network_of(prefix: Any, owner: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
