@@ -1,0 +1,135 @@
+"""What every scheduler has to do the same way. Each case is a function of a living site; its docstring is its name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.conformance.drivers import Ask
+from tests.conformance.site import Site
+
+PROOF = "/tmp/azure_hpc-evaluated"
+HOSTILE = (
+    f"{{{{ lookup('pipe', 'touch {PROOF}') }}}}",
+    f"$(touch {PROOF})",
+    f"`touch {PROOF}`;touch {PROOF}",
+)
+
+
+def scale_from_zero(site: Site) -> None:
+    """a cluster without machines gets one for a job"""
+    assert site.machines() == []
+    job = site.submit(Ask())
+    site.finish(job)
+    assert len(site.machines("htc")) == 1
+    assert len(site.machines()) == 1
+
+
+def grow(site: Site) -> None:
+    """jobs that fill a node each get a machine each, and one that is there already is used"""
+    jobs = [site.submit(Ask(cpus=4, seconds=5)) for _number in range(3)]
+    site.finish(*jobs)
+    assert len({host for job in jobs for host in site.hosts(job)}) == 3
+    assert len(site.machines("htc")) == 3
+
+
+def array(site: Site) -> None:
+    """an array shares few machines"""
+    job = site.submit(Ask(tasks=12))
+    site.finish(job)
+    assert len(site.hosts(job)) == 12
+    assert len(site.machines("htc")) <= 3
+
+
+def mpi(site: Site) -> None:
+    """the nodes of a parallel job are in one placement group"""
+    job = site.submit(Ask(array="hpc", nodes=2, cpus=120))
+    site.finish(job)
+    assert len(set(site.hosts(job))) == 2
+    groups = {one["hpc_scale_set"] for one in site.machines("hpc")}
+    assert len(groups) == 1, groups
+
+
+def gpu(site: Site) -> None:
+    """a job that asks for a GPU gets a machine that has one"""
+    job = site.submit(Ask(array="gpu", gpus=1))
+    site.finish(job)
+    assert len(site.machines("gpu")) == 1
+
+
+def exclusive(site: Site) -> None:
+    """jobs that want a node for themselves do not share one"""
+    jobs = [site.submit(Ask(exclusive=True, seconds=8)) for _number in range(2)]
+    site.finish(*jobs)
+    assert len({host for job in jobs for host in site.hosts(job)}) == 2
+
+
+def impossible(site: Site) -> None:
+    """the owner of a job that no machine can run is told so, and nothing is bought for it"""
+    before = len(site.machines("gpu"))
+    job = site.submit(Ask(array="gpu", gpus=1, cpus=500))
+    site.until("a reason for its owner", lambda: "azure_hpc" in site.user(site.driver.reason(job.id)))
+    assert len(site.machines("gpu")) <= before
+    assert site.hosts(job) == []
+    site.user(site.driver.cancel(job.id))
+
+
+def hostile_names(site: Site) -> None:
+    """what users call their jobs is never a template and never a shell word"""
+    Path(PROOF).unlink(missing_ok=True)
+    jobs = [site.submit(Ask(name=name)) for name in HOSTILE]
+    site.finish(*jobs)
+    assert not Path(PROOF).exists()
+    assert site.user(f"ls {PROOF} 2>/dev/null || echo none").strip() == "none"
+
+
+def job_during_drain(site: Site) -> None:
+    """a job that comes while idle nodes are taken away runs once, to its end"""
+    site.until("a node is being taken away", lambda: any(words in line for line in site.lines[-6:] for words in GOING))
+    job = site.submit(Ask(seconds=3))
+    site.finish(job)
+    time.sleep(1)
+    assert len(site.hosts(job)) == 1
+
+
+GOING = ("drain ", "power", "delete ")
+
+
+def node_crash(site: Site) -> None:
+    """a machine that dies is replaced, and jobs run again"""
+    job = site.submit(Ask(cpus=4, seconds=40))
+    site.until("the job runs", lambda: "yes" in site.user(site.driver.running(job.id)))
+    victims = site.machines("htc")
+    for victim in victims:
+        site.session.sandbox("fault", "crash", str(victim["hpc_resource_id"]))
+    dead = {victim["hpc_resource_id"].lower() for victim in victims}
+    again = site.submit(Ask())
+    site.finish(again)
+    site.until(
+        "the dead machines are gone",
+        lambda: not dead & {one["hpc_resource_id"].lower() for one in site.machines()},
+    )
+    site.user(f"{site.driver.cancel(job.id)} || true")
+
+
+def head_restart(site: Site) -> None:
+    """a restart of the scheduler loses no job, neither one that runs nor one that waits"""
+    runs = site.submit(Ask(cpus=4, seconds=20))
+    site.until("the job runs", lambda: "yes" in site.user(site.driver.running(runs.id)))
+    waits = site.submit(Ask(array="hpc", nodes=2, cpus=120))
+    site.session.ssh(site.head, f"sudo systemctl restart {site.driver.daemon}")
+    site.finish(runs, waits)
+
+
+def idle_drain_and_delete(site: Site) -> None:
+    """idle machines are taken away, all of them, and then there is nothing left to do"""
+    site.empty()
+    site.until("an empty pass", lambda: site.one_pass() == [], timeout=120)
+
+
+Case = Callable[[Site], None]
+CASES: tuple[Case, ...] = (
+    scale_from_zero, grow, array, mpi, gpu, exclusive, impossible, hostile_names, job_during_drain, node_crash,
+    head_restart, idle_drain_and_delete,
+)  # fmt: skip

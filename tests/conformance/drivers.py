@@ -1,0 +1,129 @@
+"""What the conformance suite has to know of each scheduler: how its users hand in jobs, and what they see."""
+
+from __future__ import annotations
+
+import abc
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a user asks for: ``nodes`` nodes with ``cpus`` each, or ``tasks`` such jobs as one array.
+
+    ``array`` is the node array that the job has to run on, ``seconds`` how long it sleeps before it says its host.
+    """
+
+    array: str = "htc"
+    nodes: int = 1
+    cpus: int = 1
+    gpus: int = 0
+    exclusive: bool = False
+    tasks: int = 0
+    seconds: float = 0
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that was handed in: its id, and the token that its files begin with."""
+
+    id: str
+    token: str
+    ask: Ask
+
+
+class Driver(abc.ABC):
+    """One scheduler, used as its users do. ``show`` is a command that shows the whole queue to a person."""
+
+    type = ""
+    show = ""
+    daemon = ""
+
+    @abc.abstractmethod
+    def definition(self, arrays: list[str]) -> dict[str, Any]:
+        """The part of the cluster definition that is about the scheduler: scheduler, partitions or queues."""
+
+    @abc.abstractmethod
+    def submit(self, ask: Ask, token: str) -> str:
+        """The command that hands in ``./<token>.sh``."""
+
+    def launch(self, ask: Ask) -> str:
+        """What starts a command on every node of the job, inside its script."""
+        return ""
+
+    def files(self, ask: Ask, token: str) -> dict[str, str]:
+        """Files beside the script that ``submit`` needs, by name."""
+        return {}
+
+    @abc.abstractmethod
+    def identity(self, output: str) -> str:
+        """The job's id from what ``submit`` printed."""
+
+    @abc.abstractmethod
+    def reason(self, identity: str) -> str:
+        """The command that shows a job's owner why it waits."""
+
+    @abc.abstractmethod
+    def cancel(self, identity: str) -> str:
+        """The command that takes a job back."""
+
+    @abc.abstractmethod
+    def running(self, identity: str) -> str:
+        """A command that prints ``yes`` when the job runs."""
+
+
+class Slurm(Driver):
+    """Slurm."""
+
+    type = "slurm"
+    show = "squeue --all; sinfo --Node --long"
+    daemon = "slurmctld"
+
+    def definition(self, arrays: list[str]) -> dict[str, Any]:
+        return {
+            "scheduler": {
+                "type": "slurm",
+                "slurm_conf": {
+                    "SlurmdParameters": "config_overrides",
+                    "ProctrackType": "proctrack/linuxproc",
+                    "TaskPlugin": "task/none",
+                    "JobAcctGatherType": "jobacct_gather/none",
+                    "SchedulerParameters": "bf_interval=5,sched_interval=5,batch_sched_delay=1",
+                    "SlurmctldParameters": "power_save_interval=2",
+                    "SlurmdTimeout": 30,
+                },
+                "cgroup_conf": {"CgroupPlugin": "disabled"},
+            },
+            "partitions": [
+                {"name": array, "node_arrays": [array], "default": array == "htc"} for array in arrays
+            ],
+        }  # fmt: skip
+
+    def submit(self, ask: Ask, token: str) -> str:
+        words = ["sbatch", "--parsable", f"--partition={ask.array}", "--time=10", f"--output={token}.log"]
+        words += [f"--job-name={ask.name or token}", f"--comment={ask.name or token}", "--requeue"]
+        words += [f"--nodes={ask.nodes}", f"--ntasks={ask.nodes}", f"--cpus-per-task={ask.cpus}"]
+        words += [f"--gres=gpu:{ask.gpus}"] if ask.gpus else []
+        words += ["--exclusive"] if ask.exclusive else []
+        words += [f"--array=1-{ask.tasks}"] if ask.tasks else []
+        return shlex.join([*words, f"{token}.sh"])
+
+    def launch(self, ask: Ask) -> str:
+        return "srun" if ask.nodes > 1 else ""
+
+    def identity(self, output: str) -> str:
+        return output.strip().partition(";")[0]
+
+    def reason(self, identity: str) -> str:
+        return f"scontrol show job {identity}"
+
+    def cancel(self, identity: str) -> str:
+        return f"scancel {identity}"
+
+    def running(self, identity: str) -> str:
+        return f"squeue --noheader --jobs={identity} --states=RUNNING --format=yes"
+
+
+DRIVERS: dict[str, type[Driver]] = {"slurm": Slurm}
