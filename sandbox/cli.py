@@ -63,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     env.set_defaults(run=_env)
     token = commands.add_parser("token", help="an access token for Resource Manager, for use with curl")
     token.set_defaults(run=_token)
+    permissions = commands.add_parser(
+        "permissions", help="the actions that requests have needed, as a role for az role definition create"
+    )
+    permissions.add_argument("--forget", action="store_true", help="begin anew after this")
+    permissions.set_defaults(run=_permissions)
     fault_cli.add_parsers(commands.add_parser("fault", help="script what goes wrong"), ask)
     down = commands.add_parser("down", help="stop it and take the machines down")
     down.add_argument("--wipe", action="store_true", help="remove the state, too")
@@ -196,6 +201,21 @@ def _env(state: StateDirectory, options: argparse.Namespace) -> int:
 
 def _token(state: StateDirectory, options: argparse.Namespace) -> int:
     print(ask(state, "token")["token"])
+    return 0
+
+
+def _permissions(state: StateDirectory, options: argparse.Namespace) -> int:
+    found = ask(state, "permissions", {"forget": options.forget})
+    scopes = sorted({scope for places in found.values() for scope in places})
+    role = {
+        "Name": "What was needed",
+        "IsCustom": True,
+        "Description": "The actions that have been asked for, on all of the scopes together",
+        "Actions": sorted(found),
+        "NotActions": [],
+        "AssignableScopes": scopes,
+    }
+    print(json.dumps(role, indent=2))
     return 0
 
 

@@ -183,6 +183,7 @@ class Sandbox:
                 self.gateway.throttling.set_mode(**body) if body else self.gateway.throttling.describe()
             ),
             "authorization": self._authorization,
+            "permissions": lambda body: self.gateway.access.used(forget=bool((body or {}).get("forget"))),
             "tokens": self._set_tokens,
             "quota": self._set_quota,
             "capacity": self._set_capacity,

@@ -23,6 +23,8 @@ from sandbox.fault_codes import KNOWN
 SETTING = "authorization"
 MODES = ("identities", "everybody", "off")
 ASSIGNMENT = "Microsoft.Authorization/roleAssignments"
+MACHINE = "Microsoft.Compute/virtualMachines"
+DISK_WRITE = "Microsoft.Compute/disks/write"
 # type of what is referred to (lower case): the action that is needed there
 LINKED = {
     "microsoft.network/virtualnetworks/subnets": "Microsoft.Network/virtualNetworks/subnets/join/action",
@@ -48,6 +50,15 @@ class Access:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        # What requests have needed since the server began, or since it was last asked to forget: action -> where.
+        self._used: dict[str, set[str]] = {}
+
+    def used(self, *, forget: bool = False) -> dict[str, list[str]]:
+        """The actions that requests needed, in the order of their first use, with the groups or subscriptions."""
+        found = {action: sorted(places) for action, places in self._used.items()}
+        if forget:
+            self._used.clear()
+        return found
 
     def mode(self) -> str:
         found: str = self._core.store.setting(SETTING, MODES[0])
@@ -61,28 +72,29 @@ class Access:
 
     def check(self, request: Request, route: Route | None) -> None:
         """403 AuthorizationFailed or LinkedAuthorizationFailed if the caller may not do this."""
+        if route is None:
+            return
         mode = self.mode()
-        if route is None or mode == "off" or (mode == "identities" and not request.claims.get("xms_mirid")):
-            return
-        permissions = self._permissions(request.claims.get("oid", ""))
+        counts = mode == "everybody" or (mode == "identities" and bool(request.claims.get("xms_mirid")))
+        permissions = self._permissions(request.claims.get("oid", "")) if counts else []
         action, scope = action_of(request.method, route.template), scope_of(route, request.path, request.method)
-        if request.method == "GET" and _shown_in_part(request.path, bool(permissions)):
+        if request.method == "GET" and _shown_in_part(request.path, not counts or bool(permissions)):
             return
-        if not _allowed(permissions, action, scope):
+        self._note(action, scope)
+        if counts and not _allowed(permissions, action, scope):
             message = KNOWN["AuthorizationFailed"][2]
             for name, value in {**_who(request), "action": action, "scope": scope}.items():
                 message = message.replace(f"{{{name}}}", value)
             raise ArmError(403, "AuthorizationFailed", message)
         for linked, wanted in self._linked(request, route):
-            if not _allowed(permissions, wanted, linked):
-                who = _who(request)
-                raise ArmError(
-                    403,
-                    "LinkedAuthorizationFailed",
-                    f"The client '{who['client']}' with object id '{who['oid']}' has permission to perform action "
-                    f"'{action}' on scope '{scope}'; however, it does not have permission to perform action(s) "
-                    f"'{wanted}' on the linked scope(s) '{linked}' (respectively) or the linked scope(s) are invalid.",
-                )
+            self._note(wanted, linked)
+            if counts and not _allowed(permissions, wanted, linked):
+                raise _linked_refusal(request, action, scope, wanted, linked)
+
+    def _note(self, action: str, scope: str) -> None:
+        parts = scope.strip("/").split("/")
+        within = parts[:4] if [part.lower() for part in parts[2:3]] == ["resourcegroups"] else parts[:2]
+        self._used.setdefault(action, set()).add("/" + "/".join(within))
 
     def _permissions(self, principal: str) -> list[tuple[str, dict[str, Any]]]:
         """The scope and the permissions of each role that a principal has."""
@@ -100,6 +112,8 @@ class Access:
             return
         bodies: list[Any] = [request.body]
         known = self._core.store.get(request.path) if route.kind == "resource" else None
+        if route.type == MACHINE and known is None and request.method == "PUT" and _brings_disk(request.body):
+            yield f"{request.path.rsplit('/', 2)[0]}/disks/{request.path.rsplit('/', 1)[1]}_OsDisk_1", DISK_WRITE
         if known is not None and _grows(known.body, request.body):
             bodies.append(known.body)
         own, seen = ids.key(request.path), set()
@@ -111,6 +125,17 @@ class Access:
                 wanted = LINKED.get(_type(text))
                 if wanted and not (ids.key(text) + "/").startswith(own + "/"):
                     yield text, wanted
+
+
+def _linked_refusal(request: Request, action: str, scope: str, wanted: str, linked: str) -> ArmError:
+    who = _who(request)
+    return ArmError(
+        403,
+        "LinkedAuthorizationFailed",
+        f"The client '{who['client']}' with object id '{who['oid']}' has permission to perform action "
+        f"'{action}' on scope '{scope}'; however, it does not have permission to perform action(s) "
+        f"'{wanted}' on the linked scope(s) '{linked}' (respectively) or the linked scope(s) are invalid.",
+    )
 
 
 def _allowed(permissions: list[tuple[str, dict[str, Any]]], action: str, scope: str) -> bool:
@@ -133,6 +158,12 @@ def _shown_in_part(path: str, known: bool) -> bool:
     if parts[0] != "subscriptions" or len(parts) == 1:
         return True
     return known and len(parts) <= 3 and parts[-1] != "resources"
+
+
+def _brings_disk(asked: dict[str, Any]) -> bool:
+    """Whether a new machine makes a managed disk of its own."""
+    disk = ((asked.get("properties") or {}).get("storageProfile") or {}).get("osDisk") or {}
+    return str(disk.get("createOption", "FromImage")).lower() == "fromimage" and not disk.get("vhd")
 
 
 def _grows(known: dict[str, Any], asked: dict[str, Any]) -> bool:

@@ -1,133 +1,395 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role that docs/azure.md gives for passes is enough for them, and each of its actions is needed."""
+"""The roles of docs/azure.md are enough for the playbooks, and each of their actions is needed.
+
+What a playbook asks of Azure is done here by its modules, one after the other, without the machines that would have to
+boot in between; a test compares them with the playbooks. The sandbox tells which actions were needed.
+"""
 
 from __future__ import annotations
 
 import json
 import typing as t
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import requests
+import yaml
 
+from sandbox import cli
+from sandbox.state import StateDirectory
 from tests.integration.modules.conftest import Modules, Result, definition
-from tests.integration.modules.test_autoscale import Slurm, cluster, run
+from tests.integration.modules.test_autoscale import Slurm
 from tests.integration.modules.test_inventory import Inventory, inventory
 
-__all__ = ["cluster", "inventory"]
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "azure.md"
+__all__ = ["inventory"]
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = ROOT / "docs" / "azure.md"
 ROLES = "providers/Microsoft.Authorization"
+PLAYBOOKS = ("site", "image", "autoscale", "destroy", "inventory")
+NODE_MODULES = ("queue_info", "queue_update")
+Pair = tuple[str, str]
+"""Where an action is needed (``group`` or ``subscription``), and the action."""
 
 
-def documented(purpose: str) -> dict[str, list[str]]:
-    """The actions that the page gives for a purpose: on the resource group, and on the subscription."""
-    block = PAGE.read_text().partition("## Permissions")[2].partition("```json\n")[2].partition("```")[0]
-    found: dict[str, list[str]] = json.loads(block)[purpose]
-    return found
+def documented() -> dict[str, list[str]]:
+    """The actions of each role on the page, by the last word of its name."""
+    blocks = PAGE.read_text().partition("## Permissions")[2].partition("\n## ")[0].split("```json\n")[1:]
+    roles = [json.loads(block.partition("```")[0]) for block in blocks]
+    return {role["Name"].rsplit(" ", 1)[1]: role["Actions"] for role in roles}
 
 
-class Rights:
-    """What the client of the tests may do, if that is restricted."""
+@dataclass(frozen=True)
+class Step:
+    """One task of a playbook.
 
-    def __init__(self, sandbox: t.Any, group: str) -> None:
+    ``run`` answers the refusals in it, each with code and text; none if all went well. ``other`` is the same step about
+    another thing, on which nothing has been done yet, and ``make`` what has to be there for it: modules write and
+    delete some things at the same time, so that a run that is refused one of them has done the others.
+    """
+
+    module: str
+    state: str
+    run: Callable[[], list[str]]
+    make: Callable[[], t.Any] = lambda: None
+    other: Callable[[], Step] | None = None
+
+
+class Azure:
+    """A sandbox in which role assignments count, also for the client of the tests."""
+
+    def __init__(self, sandbox: t.Any) -> None:
         env = sandbox.env
-        self.sandbox = sandbox
-        self.scopes = {
-            "resource group": f"/subscriptions/{env['AZURE_SUBSCRIPTION_ID']}/resourceGroups/{group}",
-            "subscription": f"/subscriptions/{env['AZURE_SUBSCRIPTION_ID']}",
-        }
-        self.principal = json.loads((sandbox.state / "credentials.json").read_text())["object_id"]
-        self.names = {scope: str(uuid.uuid4()) for scope in self.scopes}
-        self.session = requests.Session()
-        self.session.trust_env = False
-        self.session.proxies, self.session.verify = {"https": env["HTTPS_PROXY"]}, env["REQUESTS_CA_BUNDLE"]
-        self.session.headers["Authorization"] = f"Bearer {sandbox.run('token').stdout.strip()}"
-        self.only("passes")
-        for scope, path in self.scopes.items():
-            role = f"{self.scopes['subscription']}/{ROLES}/roleDefinitions/{self.names[scope]}"
-            self.put(
-                f"{path}/{ROLES}/roleAssignments/{self.names[scope]}",
-                {"roleDefinitionId": role, "principalId": self.principal},
-            )
+        self._state = StateDirectory(sandbox.state)
+        self.subscription = f"/subscriptions/{env['AZURE_SUBSCRIPTION_ID']}"
+        self._principal = json.loads((sandbox.state / "credentials.json").read_text())["object_id"]
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.proxies, self._session.verify = {"https": env["HTTPS_PROXY"]}, env["REQUESTS_CA_BUNDLE"]
+        self._session.headers["Authorization"] = f"Bearer {self.ask('token')['token']}"
+        self._roles = {where: str(uuid.uuid4()) for where in ("group", "subscription")}
+        self._assignments: list[str] = []
+        # What the tests themselves need to change roles.
+        self._assign(self.subscription, self._define(str(uuid.uuid4()), ["Microsoft.Authorization/*"]))
+        self._defined = {where: self._define(name, []) for where, name in self._roles.items()}
+        self._assign(self.subscription, self._defined["subscription"])
 
-    def put(self, path: str, properties: dict[str, t.Any]) -> None:
+    def ask(self, command: str, body: t.Any = None) -> t.Any:
+        return cli.ask(self._state, command, body)
+
+    def _call(self, method: str, path: str, properties: dict[str, t.Any] | None = None) -> None:
         url = f"https://management.azure.com{path}?api-version=2022-04-01"
-        answer = self.session.put(url, json={"properties": properties}, timeout=20)
-        assert answer.status_code == 201, answer.text
+        answer = self._session.request(method, url, json=properties and {"properties": properties}, timeout=20)
+        assert answer.status_code in (200, 201, 204), answer.text
 
-    def only(self, purpose: str, without: str = "") -> None:
-        """Give the actions that are documented for a purpose, less one."""
-        self.restrict(False)
-        for scope, actions in documented(purpose).items():
-            left = [action for action in actions if action != without]
-            path = f"{self.scopes['subscription']}/{ROLES}/roleDefinitions/{self.names[scope]}"
-            self.put(path, {"roleName": f"passes {self.names[scope]}", "permissions": [{"actions": left}]})
+    def _define(self, name: str, actions: list[str]) -> str:
+        role = f"{self.subscription}/{ROLES}/roleDefinitions/{name}"
+        self._call("PUT", role, {"roleName": name, "permissions": [{"actions": actions}]})
+        return role
+
+    def _assign(self, scope: str, role: str) -> None:
+        path = f"{scope}/{ROLES}/roleAssignments/{uuid.uuid4()}"
+        self._call("PUT", path, {"roleDefinitionId": role, "principalId": self._principal})
+        self._assignments.append(path)
+
+    def assign(self, groups: list[str]) -> None:
+        """Give a role on the group, as ``allow`` defines it; the group is a new one, without any assignment."""
+        for group in groups:
+            self._assign(f"{self.subscription}/resourceGroups/{group}", self._defined["group"])
+
+    def allow(self, pairs: set[Pair]) -> None:
+        for where, name in self._roles.items():
+            self._define(name, sorted(action for place, action in pairs if place == where))
 
     def restrict(self, wanted: bool) -> None:
-        self.sandbox.run("fault", "authorization", "everybody" if wanted else "identities")
+        self.ask("authorization", {"mode": "everybody" if wanted else "identities"})
+
+    def used(self) -> list[Pair]:
+        """The actions that were needed since the last call, in the order of their first use."""
+        found = self.ask("permissions", {"forget": True})
+        pairs = [
+            ("subscription" if "/resourcegroups/" not in place.lower() else "group", action)
+            for action, places in found.items()
+            for place in places
+        ]
+        return [pair for pair in dict.fromkeys(pairs) if not pair[1].startswith("Microsoft.Authorization/")]
+
+    def close(self) -> None:
+        self.restrict(False)
+        for path in self._assignments:
+            if "/resourceGroups/" not in path:  # those go with their groups
+                self._call("DELETE", path)
+
+
+def refusals(result: Result) -> list[str]:
+    """Code and text of what was refused; empty if all went well."""
+    found = [f"{error['code']}: {error.get('message')}" for error in result.get("errors", [])]
+    return found + ([result["msg"]] if result.get("failed") else [])
+
+
+def refused(said: list[str], pair: Pair) -> bool:
+    return any("AuthorizationFailed" in text and pair[1] in text for text in said)
+
+
+class Playbooks:
+    """What each playbook asks of Azure, for one cluster with an image in a resource group of its own."""
+
+    def __init__(self, modules: Modules, inventory: Inventory, name: str) -> None:
+        self._modules, self._inventory = modules, inventory
+        self.groups = [f"{name}-rg", f"{name}-images"]
+        self.definition = definition(name)
+        self.definition["image"] |= {"bake": True, "resource_group": self.groups[1]}
+        self.queue = Slurm(name)
+        self._info: Result = {}
+
+    def _call(self, module: str, /, **options: t.Any) -> list[str]:
+        result = self._modules(module, **options)
+        if module == "cluster_info" and not result.get("failed"):
+            self._info = result
+        return refusals(result)
+
+    def _step(self, module: str, state: str = "present", /, **options: t.Any) -> Step:
+        given = {**options, **({"state": state} if state != "present" else {})}
+        other = (lambda: self._other(module, state, options)) if module in ("network", "machine") else None
+        return Step(module, state, lambda: self._call(module, **given), other=other)
+
+    def _other(self, module: str, state: str, options: dict[str, t.Any]) -> Step:
+        name = f"other{uuid.uuid4().hex[:4]}"
+        renamed = {**options, "name": name}
+        if module == "network":
+            parts = {**options["nat_gateway"], "name": f"{name}-nat", "public_ip_name": f"{name}-nat-ip"}
+            subnets = [{**one, "security_group": f"{name}-{one['name']}"} for one in options["subnets"]]
+            renamed |= {"nat_gateway": parts, "subnets": subnets}
+        if state == "present":
+            return Step(module, state, lambda: self._call(module, **renamed))
+        space = {"location": "westeurope", "address_space": self._parameters()["network"]["address_space"]}
+        make = (lambda: self._call(module, **renamed, **space)) if module == "network" else (lambda: None)
+        return Step(module, state, lambda: self._call(module, **renamed, state=state), make)
+
+    def _look(self) -> Step:
+        def look() -> list[str]:
+            done = self._inventory.run(resource_groups=self.groups)
+            return [done.stderr] if done.returncode else []
+
+        return Step("inventory", "present", look)
+
+    def _parameters(self) -> dict[str, t.Any]:
+        """What the definition comes to, as far as no permission is needed to know it."""
+        if not self._info:
+            self._call("cluster_info", definition=self.definition)
+        found: dict[str, t.Any] = self._info["parameters"]
+        return found
+
+    def steps(self, playbook: str) -> list[Step]:
+        found: list[Step] = getattr(self, playbook)()
+        return found
+
+    def inventory(self) -> list[Step]:
+        return [self._look()]
+
+    def _ground(self) -> list[Step]:
+        known = self._parameters()
+        images = {"name": self.groups[1], "location": known["image"]["location"], "tags": {}}
+        return [
+            self._step("cluster_info", definition=self.definition),
+            self._step("resource_group", **known["resource_group"]),
+            self._step("resource_group", **images),
+            self._step("network", **known["network"]),
+        ]
+
+    def image(self) -> list[Step]:
+        image = self._parameters()["image"]
+        source = {"resource_group": image["source_resource_group"], "name": image["source"]}
+        capture = {
+            **{key: image[key] for key in ("resource_group", "name", "location", "source", "source_resource_group")},
+            "tags": image["tags"],
+            "force": True,
+        }
+        return [
+            *self._ground(),
+            self._step("machine", **image["build"]),
+            self._look(),
+            self._step("image", **capture),
+            self._step("machine", "absent", **source),
+        ]
+
+    def site(self) -> list[Step]:
+        known = self._parameters()
+        return [
+            *self.image(),
+            *(self._step("scale_set", **one, wait=False) for one in known["scale_sets"]),
+            *(self._step("machine", **one) for one in (known["head"], *known["login"])),
+            self._look(),
+        ]
+
+    def autoscale(self) -> list[Step]:
+        node = "htc-d4sv5-1"
+
+        def one_pass(before: Callable[[], t.Any]) -> Step:
+            def run() -> list[str]:
+                before()
+                result = self._modules("autoscale", definition=self.definition, queue=self.queue.queue)
+                self.queue.update(result.get("plan", []))
+                return refusals(result)
+
+            return Step("autoscale", "present", run)
+
+        def want() -> None:
+            if not self.queue.jobs:
+                self.queue.start("7", node)
+
+        return [self._look(), one_pass(want), one_pass(lambda: None), one_pass(lambda: self.queue.finish(node))]
+
+    def destroy(self) -> list[Step]:
+        known = self._parameters()
+        group, image = {"resource_group": self.groups[0]}, known["image"]
+        network = {key: known["network"][key] for key in ("resource_group", "name", "subnets", "nat_gateway")}
+        machines = [known["head"], image["build"], *known["login"]]
+        return [
+            self._look(),
+            self._step("cluster_info", definition=self.definition, fleet=True),
+            *(self._step("machine", "absent", **group, name=one["name"]) for one in machines),
+            *(self._step("scale_set", "absent", **group, name=one["name"]) for one in known["scale_sets"]),
+            self._step("network", "absent", **network),
+            self._step("image", "absent", resource_group=self.groups[1], name=image["name"]),
+            # The inventory is read once more after this; roles on groups have gone with the groups by then.
+            *(self._step("resource_group", "absent", name=name) for name in self.groups),
+        ]
+
+
+def tasks(path: Path) -> set[tuple[str, str]]:
+    """The modules of this collection that a playbook or a file of tasks calls on the controller, with their states."""
+    found: set[tuple[str, str]] = set()
+
+    def visit(node: t.Any) -> None:
+        for entry in (one for one in node if isinstance(one, dict)):
+            for word, value in entry.items():
+                if word.startswith("azure_hpc.cluster.") and word.rsplit(".", 1)[1] not in NODE_MODULES:
+                    found.add((word.rsplit(".", 1)[1], value.get("state", "present")))
+                elif word.endswith((".import_playbook", ".import_tasks", ".include_tasks")):
+                    found.update(tasks(ROOT / "playbooks" / value))
+                elif word.endswith(".meta") and value == "refresh_inventory":
+                    found.add(("inventory", "present"))
+                elif isinstance(value, list):
+                    visit(value)
+
+    visit(yaml.safe_load(path.read_text()))
+    return found
 
 
 @pytest.fixture
-def rights(cluster: Slurm, sandbox: t.Any) -> t.Iterator[Rights]:
-    made = Rights(sandbox, f"{cluster.name}-rg")
+def playbooks(modules: Modules, inventory: Inventory) -> t.Iterator[Playbooks]:
+    made = Playbooks(modules, inventory, f"p{uuid.uuid4().hex[:7]}")
     yield made
-    made.restrict(False)
+    for group in made.groups:
+        modules("resource_group", name=group, state="absent", force=True)
 
 
-def refused(result: Result) -> list[str]:
-    """The codes of what was refused, empty if all went well."""
-    codes = [str(error["code"]) for error in result.get("errors", [])]
-    return codes + ([str(result.get("error", {}).get("code", result["msg"]))] if result.get("failed") else [])
+@pytest.fixture
+def azure(sandbox: t.Any) -> t.Iterator[Azure]:
+    made = Azure(sandbox)
+    yield made
+    made.close()
 
 
-def life(modules: Modules, cluster: Slurm) -> list[str]:
-    """A node comes and goes, and the inventory is read; answers what was refused."""
-    cluster.start("7", "htc-d4sv5-1")
-    found = []
-    grown = run(modules, cluster)
-    found += refused(grown)
-    cluster.update(grown.get("plan", []))
-    found += refused(run(modules, cluster))
-    found += refused(modules("cluster_info", definition=definition(cluster.name), fleet=True))
-    cluster.finish("htc-d4sv5-1")
-    shrunk = run(modules, cluster)
-    found += refused(shrunk)
-    cluster.update(shrunk.get("plan", []))
-    return found
+def prepare(playbooks: Playbooks, azure: Azure, modules: Modules, playbook: str) -> None:
+    """The world that takes most: for site empty groups, for image an image to be replaced, else a cluster."""
+    azure.restrict(False)
+    playbooks.queue = Slurm(playbooks.queue.name)
+    playbooks.steps(playbook)  # knows the parameters from now on
+    for group in playbooks.groups:
+        clear(modules, group)
+    if playbook != "site":
+        steps = playbooks.image() if playbook == "image" else playbooks.site()
+        for step in [step for step in steps if step.module != "inventory"]:
+            assert step.run() == [], step
+    if playbook == "image":
+        clear(modules, playbooks.groups[0])
+    azure.assign(playbooks.groups)
+    azure.restrict(True)
 
 
-def test_the_role_for_passes_is_enough_and_each_action_is_needed(
-    modules: Modules, cluster: Slurm, rights: Rights
+def clear(modules: Modules, group: str) -> None:
+    """An empty resource group without tags, as who manages the subscription hands it over."""
+    modules("resource_group", name=group, state="absent", force=True)
+    modules("resource_group", name=group, location="westeurope")
+
+
+@pytest.mark.parametrize("playbook", [name for name in PLAYBOOKS if name != "inventory"])
+def test_the_steps_are_those_of_the_playbook(playbooks: Playbooks, playbook: str) -> None:
+    # Its inventory is read when a playbook begins, whether or not it is read again.
+    called = {("inventory", "present"), *tasks(ROOT / "playbooks" / f"{playbook}.yml")}
+    assert {(step.module, step.state) for step in playbooks.steps(playbook)} == called
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_the_role_is_enough_and_each_action_of_it_is_needed(
+    playbooks: Playbooks, azure: Azure, modules: Modules, playbook: str
 ) -> None:
-    rights.restrict(True)
-    assert life(modules, cluster) == []
-    useless = []
-    for action in [action for actions in documented("passes").values() for action in actions]:
-        rights.only("passes", without=action)
-        rights.restrict(True)
-        if not life(modules, cluster):
-            useless.append(action)
-        rights.restrict(False)
-        life(modules, cluster)
-    assert useless == []
+    roles = documented()
+    allowed = {("subscription", action) for action in roles["subscription"]}
+    allowed |= {("group", action) for action in roles[playbook]}
+    first = walk_allowed(playbooks, azure, modules, playbook, allowed)
+    granted = {action for where, action in first if where == "subscription"}
+    needed = {(where, action) for where, action in first if where == "subscription" or action not in granted}
+    assert {pair for pair in needed if pair[0] == "group"} == {("group", action) for action in roles[playbook]}
+    assert granted <= set(roles["subscription"])
+    if playbook == "destroy":  # which asks for all that is asked of a subscription
+        assert granted == set(roles["subscription"])
+    # Every playbook reads the inventory, and site bakes: what they are refused there is the same as here.
+    shown = {"inventory": [], "image": roles["inventory"] + roles["site"]}.get(playbook, roles["inventory"])
+    wanted = {pair: at for pair, at in first.items() if pair in needed and pair[1] not in shown}
+    assert walk_refused(playbooks, azure, modules, playbook, needed, wanted) == []
 
 
-def test_the_role_for_the_inventory_is_enough_and_each_action_is_needed(
-    modules: Modules, cluster: Slurm, rights: Rights, inventory: Inventory
-) -> None:
-    cluster.start("7", "htc-d4sv5-1")
-    cluster.update(run(modules, cluster)["plan"])
-    options = {"resource_groups": [f"{cluster.name}-rg"]}
-    rights.only("inventory")
-    rights.restrict(True)
-    whole = inventory(**options)
-    assert len(whole["_meta"]["hostvars"]) == 3
+def walk_allowed(
+    playbooks: Playbooks, azure: Azure, modules: Modules, playbook: str, allowed: set[Pair]
+) -> dict[Pair, int]:
+    """Let a playbook run with its roles; answers at which step each action was first needed."""
+    prepare(playbooks, azure, modules, playbook)
+    steps, first = playbooks.steps(playbook), dict[Pair, int]()
+    azure.allow(allowed)
+    azure.used()
+    for number, step in enumerate(steps):
+        assert step.run() == [], step
+        for pair in azure.used():
+            first.setdefault(pair, number)
+    return first
+
+
+def refused_elsewhere(step: Step, azure: Azure, pair: Pair) -> bool:
+    if step.other is None:
+        return False
+    other = step.other()
+    azure.restrict(False)
+    other.make()
+    azure.restrict(True)
+    said = other.run()
+    if step.state == "absent":
+        azure.restrict(False)
+        other.run()
+        azure.restrict(True)
+    return refused(said, pair)
+
+
+def walk_refused(
+    playbooks: Playbooks, azure: Azure, modules: Modules, playbook: str, needed: set[Pair], wanted: dict[Pair, int]
+) -> list[Pair]:
+    """Let each step fail for each wanted action that it is the first to need, and then succeed; answers which it is
+    not refused.
+    """
+    prepare(playbooks, azure, modules, playbook)
     useless = []
-    for action in [action for actions in documented("inventory").values() for action in actions]:
-        rights.only("inventory", without=action)
-        rights.restrict(True)
-        if inventory.run(**options).returncode == 0:
-            useless.append(action)
-    assert useless == []
+    for number, step in enumerate(playbooks.steps(playbook)):
+        for pair in [pair for pair, at in wanted.items() if at == number]:
+            azure.allow(needed - {pair})
+            if not refused(step.run(), pair) and not refused_elsewhere(step, azure, pair):
+                useless.append(pair)
+        azure.allow(needed)
+        gone = (step.module, step.state) == ("resource_group", "absent")
+        # Where only the end of a deletion could not be seen, the group has gone, with the role on it.
+        assert step.run() == [] or gone, step
+    return useless

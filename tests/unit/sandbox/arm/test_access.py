@@ -122,3 +122,27 @@ def test_others_than_identities_are_bound_only_if_that_is_wanted(who: Who) -> No
     assert who.tries("DELETE", SCALE_SET) == ""
     with pytest.raises(ValueError, match="identities, everybody, off"):
         who.access.set_mode("some")
+
+
+def test_a_machine_that_makes_its_disk_needs_the_right_to_make_disks(who: Who) -> None:
+    machine = f"{GROUP}/providers/Microsoft.Compute/virtualMachines/m"
+    who.grant(GROUP, "Microsoft.Compute/virtualMachines/write")
+    fresh = {"properties": {"storageProfile": {"osDisk": {"createOption": "FromImage"}}}}
+    attached = {"properties": {"storageProfile": {"osDisk": {"createOption": "Attach"}}}}
+    assert who.tries("PUT", machine, fresh) == "LinkedAuthorizationFailed"
+    assert "'Microsoft.Compute/disks/write'" in who.message
+    assert who.tries("PUT", machine, attached) == ""
+    who.grant(GROUP, "Microsoft.Compute/disks/write")
+    assert who.tries("PUT", machine, fresh) == ""
+
+
+def test_what_was_needed_is_known_afterwards_whoever_asked(who: Who) -> None:
+    body = {"properties": {"virtualMachineProfile": {"subnet": {"id": SUBNET}}}}
+    who.tries("PUT", SCALE_SET, body, identity=False)
+    who.tries("GET", f"{SUBSCRIPTION}/providers/Microsoft.Compute/virtualMachines", identity=False)
+    assert who.access.used(forget=True) == {
+        "Microsoft.Compute/virtualMachineScaleSets/write": [GROUP],
+        JOIN: [GROUP],
+        "Microsoft.Compute/virtualMachines/read": [SUBSCRIPTION],
+    }
+    assert who.access.used() == {}
