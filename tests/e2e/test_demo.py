@@ -56,7 +56,7 @@ def by_name(outcome: Outcome, name: str) -> list:
 
 def test_the_mpi_job_ran_on_two_nodes_with_eight_ranks_each(outcome: Outcome) -> None:
     (job,) = by_name(outcome, "mpi_test")
-    assert (job.state, job.exit_code) == ("COMPLETED", 0)
+    assert (job.state, job.exit_code) == ("COMPLETED", 0), outcome.mpi_output
     assert outcome.mpi_output.startswith("ranks 16 sum 120\n")
     hosts = re.findall(r"rank \d+ on (\S+)", outcome.mpi_output)
     assert sorted(hosts.count(host) for host in set(hosts)) == [8, 8]
