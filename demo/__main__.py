@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import signal
 import sys
 import time
@@ -17,6 +16,7 @@ from rich.console import Console
 
 from demo import timeline
 from demo.report import Outcome, show
+from demo.schedulers import IMPOSSIBLE, Kind, definition, job_files, kinds
 from demo.session import ROOT, DemoError, Session
 from demo.watch import Watch, instances
 
@@ -29,14 +29,16 @@ PASS_INTERVAL = 8.0  # seconds; a real cluster runs a pass every minute
 def main() -> int:
     """Parse the command line, run the demo, and take everything down whatever happens."""
     parser = argparse.ArgumentParser(prog="./dev demo", description=sys.modules["demo"].__doc__)
+    parser.add_argument("--scheduler", choices=tuple(kinds()), default="slurm")
     parser.add_argument("--folder", type=Path, default=ROOT / ".dev/demo", help="keys, logs and the sandbox's state")
     parser.add_argument("--keep", action="store_true", help="leave cluster and sandbox running at the end")
     parser.add_argument("--quiet", action="store_true", help="do not show what the playbooks print")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    session = Session(arguments.folder, arguments.quiet)
+    kind = kinds()[arguments.scheduler]
+    session = Session(arguments.folder, arguments.quiet, definition=definition(kind))
     try:
-        outcome = run(session, keep=arguments.keep)
+        outcome = run(session, kind, keep=arguments.keep)
     except DemoError as error:
         print(f"\nThe demo failed: {error}\nLogs are in {arguments.folder}.", file=sys.stderr)
         return 1
@@ -49,6 +51,7 @@ def main() -> int:
 
 def run(
     session: Session,
+    kind: Kind | None = None,
     *,
     keep: bool = False,
     commands: Sequence[str] = (),
@@ -56,8 +59,10 @@ def run(
 ) -> Outcome:
     """The whole demo; returns what was seen. Raises DemoError when a step fails.
 
-    ``commands`` are handed in on the login node beside the demo's own; ``more`` is done before the cluster goes.
+    ``kind`` is the scheduler, Slurm if not given; the session has to have its definition. ``commands`` are handed in on
+    the login node beside the demo's own; ``more`` is done before the cluster goes.
     """
+    kind = kind or kinds()["slurm"]
     prepare(session)
     try:
         with session.stage("Local Azure"):
@@ -73,11 +78,11 @@ def run(
             session.remember_hosts()
         with session.stage("Jobs"):
             begun = time.time()
-            submit(session, commands)
+            submit(session, kind, commands)
         with session.stage("Passes, until the queue is done and the nodes are gone"):
-            snapshots, owner_sees = follow(session)
+            snapshots, owner_sees = follow(session, kind)
         mpi_output = session.ssh(LOGIN, f"cd {HOME} && cat mpi_test-*.out || tail -n 20 mpi_test-*.log")
-        expand = hostlists(session, snapshots)
+        expand = hostlists(session, kind, snapshots)
         passes = [record for record in decisions(session) if record["kind"] == "pass"]
         if more is not None:
             with session.stage("More"):
@@ -115,30 +120,24 @@ def destroy(session: Session) -> None:
     session.play("destroy", "-e", f"hpc_destroy_confirm={CLUSTER}")
 
 
-def submit(session: Session, commands: Sequence[str] = ()) -> None:
+def submit(session: Session, kind: Kind, commands: Sequence[str] = ()) -> None:
     """Hand in the jobs as a user on the login node does."""
-    for path in sorted((ROOT / "demo/jobs").iterdir()):
+    for path in job_files(kind):
         session.ssh(LOGIN, f"cat > {HOME}/{path.name}", stdin=path.read_text())
-    for command in (
-        "mpicc -O2 -o mpi_test mpi_test.c",
-        "sbatch mpi.sbatch",
-        "sbatch array.sbatch",
-        "sbatch --job-name=toobig --partition=hpc --nodes=8 --time=5 --wrap=hostname",
-        *commands,
-    ):
+    for command in (*kind.commands, *commands):
         session.say(f"$ {command}")
         for line in session.ssh(LOGIN, f"cd {HOME} && {command}").splitlines():
             session.say(line)
 
 
-def follow(session: Session) -> tuple[list[timeline.Snapshot], str]:
+def follow(session: Session, kind: Kind) -> tuple[list[timeline.Snapshot], str]:
     """Run passes on a timer until only jobs that can never run are left and every compute machine is gone.
 
-    Returns what was seen, and what squeue says to the owner of the job that can never run.
+    Returns what was seen, and what the scheduler says to the owner of the job that can never run.
     """
     deadline = time.monotonic() + 600
     told = 0
-    with Watch(session, HEAD, instances(session, CLUSTER)) as watch:
+    with Watch(session, kind, HEAD, instances(session, CLUSTER)) as watch:
         while True:
             begun = time.monotonic()
             session.play("autoscale", show=False)
@@ -148,15 +147,14 @@ def follow(session: Session) -> tuple[list[timeline.Snapshot], str]:
             if begun > deadline:
                 raise DemoError("the queue was not done after 600 s of passes")
             time.sleep(max(0.0, PASS_INTERVAL - (time.monotonic() - begun)))
-        toobig = session.ssh(LOGIN, "squeue --name=toobig --noheader --format='%i %T %r'").strip()
-        session.say(f"what the owner of the job that can never run sees in squeue:   {toobig}")
-        note = session.ssh(LOGIN, f"scontrol show job {toobig.split()[0]} | grep AdminComment")
-        session.say(f"... and in scontrol show job:   {note.strip()}")
-        session.ssh(LOGIN, f"scancel {toobig.split()[0]}")
+        identity, seen, note = kind.owner_sees(session, LOGIN)
+        session.say(f"what the owner of the job that can never run sees in the queue:   {seen}")
+        session.say(f"... and on the job:   {note}")
+        session.ssh(LOGIN, kind.cancel(identity))
         session.say("one more pass: there is nothing left to do")
         session.play("autoscale", show=False)
         tell(session, told)
-    return watch.snapshots, toobig
+    return watch.snapshots, seen
 
 
 def tell(session: Session, told: int) -> int:
@@ -176,13 +174,13 @@ def decisions(session: Session) -> list[dict[str, Any]]:
 def finished(snapshot: timeline.Snapshot) -> bool:
     """Whether nothing is running or about to, and no machine is left."""
     waiting = [job for job in timeline.jobs([snapshot]) if job.state in {"PENDING", "RUNNING", "COMPLETING"}]
-    return not snapshot.instances and all(job.name == "toobig" for job in waiting) and len(snapshot.jobs) > 1
+    return not snapshot.instances and all(job.name == IMPOSSIBLE for job in waiting) and len(snapshot.jobs) > 1
 
 
-def hostlists(session: Session, snapshots: list[timeline.Snapshot]) -> dict[str, list[str]]:
-    """Every host list of a job with its node names, expanded by Slurm itself."""
+def hostlists(session: Session, kind: Kind, snapshots: list[timeline.Snapshot]) -> dict[str, list[str]]:
+    """Every text of a job's nodes with the names in it."""
     found = {job.nodes for job in timeline.jobs(snapshots) if job.nodes}
-    return {text: session.ssh(HEAD, f"scontrol show hostnames {shlex.quote(text)}").split() for text in found}
+    return {text: kind.nodes_of(session, HEAD, text) for text in found}
 
 
 if __name__ == "__main__":

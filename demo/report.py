@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from demo.timeline import JobLine, NodeLine, Time
+from demo.timeline import JobLine, NodeLine, Time, array
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _folded(jobs: Sequence[JobLine]) -> list[JobLine]:
     """Tasks of one array as one line: from the first start to the last end."""
     arrays: dict[str, list[JobLine]] = {}
     for line in jobs:
-        arrays.setdefault(line.id.split("_")[0], []).append(line)
+        arrays.setdefault(array(line), []).append(line)
     folded = []
     for identity, tasks in arrays.items():
         if len(tasks) == 1:
@@ -92,7 +92,7 @@ def _folded(jobs: Sequence[JobLine]) -> list[JobLine]:
                 comment=first.comment,
                 partition=first.partition,
                 state=states,
-                nodes=f"{len({task.nodes for task in tasks})} nodes",
+                nodes=f"{len({task.nodes for task in tasks if task.nodes})} nodes",
                 cpus=sum(task.cpus for task in tasks),
                 submitted=first.submitted,
                 started=min(started, default=None),

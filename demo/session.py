@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,18 +27,24 @@ class DemoError(Exception):
 
 @dataclass
 class Session:
-    """One demo: its folder (keys, logs, decision log, sandbox state), its environment, and the seconds per stage."""
+    """One demo: its folder (keys, logs, decision log, sandbox state), its environment, and the seconds per stage.
+
+    ``definition`` takes the place of the inventory's cluster definition.
+    """
 
     folder: Path
     quiet: bool = False
     environment: dict[str, str] = field(default_factory=dict)
     stages: list[tuple[str, float]] = field(default_factory=list)
+    definition: Mapping[str, Any] | None = None
     _ssh: dict[str, list[str]] = field(default_factory=dict)
     # Addresses come again in every demo: a connection that an earlier one left open would lead nowhere.
     _control: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="azure-hpc-")))
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self.definition is not None:
+            self.cluster_file.write_text(json.dumps({"hpc_cluster": self.definition}, indent=2))
         self.environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin",
@@ -61,6 +67,11 @@ class Session:
     def decision_log(self) -> Path:
         """What passes append to: one JSON object per line."""
         return self.folder / "decisions.jsonl"
+
+    @property
+    def cluster_file(self) -> Path:
+        """The definition in place of the inventory's, for ``ansible-playbook -e @...``."""
+        return self.folder / "cluster.json"
 
     def say(self, text: str) -> None:
         """One line of progress, with the time of day."""
@@ -104,8 +115,12 @@ class Session:
 
     def play(self, playbook: str, *arguments: str, show: bool = True) -> str:
         """``ansible-playbook azure_hpc.cluster.<playbook>`` on the sandbox inventory."""
-        command = ["ansible-playbook", "-i", str(INVENTORY), f"azure_hpc.cluster.{playbook}", *arguments]
-        return self.run(command, show=show)
+        return self.run(self.playbook(playbook, *arguments), show=show)
+
+    def playbook(self, name: str, *arguments: str) -> list[str]:
+        """The command line of ``play``."""
+        own = [] if self.definition is None else ["-e", f"@{self.cluster_file}"]
+        return ["ansible-playbook", "-i", str(INVENTORY), *own, f"azure_hpc.cluster.{name}", *arguments]
 
     def hosts(self) -> dict[str, Any]:
         """Host variables by host name, from the inventory plugin."""

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
 
+from demo.schedulers import Kind
 from demo.session import DemoError, Session
 from demo.timeline import Snapshot
 
-LOOK = "scontrol show nodes --json; echo ---; squeue --json --states=all"
+Fleet = Mapping[str, tuple[str, float]]
 
 
-def instances(session: Session, cluster: str) -> Callable[[], dict[str, float]]:
-    """A function that lists the cluster's instances: lower-case resource id -> creation time (epoch seconds)."""
+def instances(session: Session, cluster: str) -> Callable[[], Fleet]:
+    """A function that lists the cluster's instances: lower-case resource id -> computer name, creation time (epoch
+    seconds)."""
     from azure.identity import ClientSecretCredential
     from azure.mgmt.compute import ComputeManagementClient
 
@@ -27,7 +28,7 @@ def instances(session: Session, cluster: str) -> Callable[[], dict[str, float]]:
     )
     client = ComputeManagementClient(credential, environment["AZURE_SUBSCRIPTION_ID"])
 
-    def look() -> dict[str, float]:
+    def look() -> Fleet:
         found = {}
         for scale_set in client.virtual_machine_scale_sets.list_all():
             if (scale_set.tags or {}).get("hpc-cluster") != cluster:
@@ -35,24 +36,30 @@ def instances(session: Session, cluster: str) -> Callable[[], dict[str, float]]:
             group = scale_set.id.split("/")[4]
             for vm in client.virtual_machine_scale_set_vms.list(group, scale_set.name):
                 created: datetime | None = vm.time_created
-                found[vm.id.lower()] = created.timestamp() if created else time.time()
+                name = vm.os_profile.computer_name.lower() if vm.os_profile else ""
+                found[vm.id.lower()] = (name, created.timestamp() if created else time.time())
         return found
 
     return look
 
 
-def look(session: Session, head: str, fleet: Callable[[], dict[str, float]]) -> Snapshot:
+def look(session: Session, kind: Kind, head: str, fleet: Callable[[], Fleet]) -> Snapshot:
     """One snapshot of queue and fleet."""
-    nodes, _unused, jobs = session.ssh(head, LOOK).partition("---\n")
-    return Snapshot(time.time(), json.loads(nodes)["nodes"], json.loads(jobs)["jobs"], fleet())
+    machines = fleet()
+    text = session.ssh(head, f"sudo sh -c {shlex.quote(kind.look)}")
+    nodes, jobs = kind.read(text, {name: identity for identity, (name, _unused) in machines.items()})
+    created = {identity: at for identity, (_unused, at) in machines.items()}
+    return Snapshot(time.time(), nodes, jobs, created)
 
 
 class Watch:
     """Takes snapshots in the background between ``with`` and its end; says what changed."""
 
-    def __init__(self, session: Session, head: str, fleet: Callable[[], dict[str, float]], interval: float = 2) -> None:
+    def __init__(
+        self, session: Session, kind: Kind, head: str, fleet: Callable[[], Fleet], interval: float = 2
+    ) -> None:
         self.snapshots: list[Snapshot] = []
-        self._session, self._head, self._fleet, self._interval = session, head, fleet, interval
+        self._session, self._kind, self._head, self._fleet, self._interval = session, kind, head, fleet, interval
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._said = ""
@@ -68,7 +75,7 @@ class Watch:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                snapshot = look(self._session, self._head, self._fleet)
+                snapshot = look(self._session, self._kind, self._head, self._fleet)
             except (DemoError, ValueError) as error:
                 self._session.say(f"could not look: {error}")
             else:
@@ -85,32 +92,14 @@ class Watch:
 
 def _jobs(snapshot: Snapshot) -> str:
     states: Counter[str] = Counter()
-    for record in snapshot.jobs:
-        state = "CONFIGURING" if "CONFIGURING" in record["job_state"] else record["job_state"][0]
-        states[state.lower()] += _tasks(record)
-    return ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"
-
-
-def _tasks(record: dict[str, Any] | Any) -> int:
-    text = (record.get("array_task_string") or "").split("%")[0]
-    count = 0
-    for part in filter(None, text.split(",")):
-        first, _unused, rest = part.partition("-")
-        last, _unused, step = rest.partition(":")
-        count += (int(last) - int(first)) // int(step or 1) + 1 if last else 1
-    return count or 1
+    for line in snapshot.jobs:
+        states[line.word] += line.tasks
+    return _listed(states)
 
 
 def _nodes(snapshot: Snapshot) -> str:
-    words: Counter[str] = Counter()
-    for record in snapshot.nodes:
-        flags = set(record["state"])
-        if "POWERED_DOWN" in flags and not flags & {"DRAIN", "DOWN"}:
-            continue
-        for word in ("POWERING_UP", "POWERING_DOWN", "DRAIN", "DOWN"):
-            if word in flags:
-                break
-        else:
-            word = record["state"][0]
-        words[word.lower()] += 1
-    return ", ".join(f"{count} {word}" for word, count in sorted(words.items())) or "all powered down"
+    return _listed(Counter(node.word for node in snapshot.nodes if node.word))
+
+
+def _listed(words: Counter[str]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in sorted(words.items())) or "none"

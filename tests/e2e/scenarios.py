@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from demo.__main__ import HOME, LOGIN, decisions
-from demo.session import INVENTORY, DemoError, Session
+from demo.session import DemoError, Session
 
 GROUP = "demo-rg"
 
@@ -111,9 +111,12 @@ def killed_pass(session: Session) -> Seen:
     identity = submit(session, "--partition=hpc", "--nodes=2")
     session.wait("Slurm to ask for nodes", lambda: "CONFIGURING" in job(session, identity)["job_state"], 60)
     before = growths(session)
-    command = ["ansible-playbook", "-i", str(INVENTORY), "azure_hpc.cluster.autoscale"]
     play = subprocess.Popen(
-        command, env=session.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        session.playbook("autoscale"),
+        env=session.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         session.wait("the pass to grow a scale set", lambda: growths(session) > before, 60, interval=0.05)

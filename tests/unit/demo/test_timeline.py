@@ -5,22 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from demo import timeline
-from demo.timeline import Snapshot
+from demo.schedulers import slurm
+from demo.timeline import JobLine, NodeSeen, Snapshot
 
 VM = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachineScaleSets/x/virtualMachines/0"
 
 
-def node(*state: str, instance: str = "", up: int = 0) -> dict[str, Any]:
-    return {
-        "name": "hpc-1",
-        "state": list(state),
-        "instance_id": instance,
-        "slurmd_start_time": {"set": bool(up), "infinite": False, "number": up},
-    }
+def node(*state: str, instance: str = "", up: int = 0) -> NodeSeen:
+    started = {"set": bool(up), "infinite": False, "number": up}
+    return slurm.node({"name": "hpc-1", "state": list(state), "instance_id": instance, "slurmd_start_time": started})
 
 
-def job(state: str, *, start: int = 0, end: int = 0, nodes: str = "hpc-1", **more: Any) -> dict[str, Any]:
-    return {
+def job(state: str, *, start: int = 0, end: int = 0, nodes: str = "hpc-1", **more: Any) -> JobLine:
+    record = {
         "job_id": 7,
         "name": "mpi", "partition": "hpc", "job_state": [state], "nodes": nodes,
         "cpus": {"set": True, "infinite": False, "number": 16},
@@ -30,6 +27,7 @@ def job(state: str, *, start: int = 0, end: int = 0, nodes: str = "hpc-1", **mor
         "exit_code": {"return_code": {"set": True, "number": 0}},
         **more,
     }  # fmt: skip
+    return slurm.job(record)
 
 
 LIFE = [
