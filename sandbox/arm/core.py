@@ -15,8 +15,9 @@ from sandbox.arm import ids
 from sandbox.arm.errors import ArmError, group_not_found, resource_not_found
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import Operations
-from sandbox.arm.router import Router
+from sandbox.arm.router import Route, Router
 from sandbox.arm.store import Resource, Store
+from sandbox.clock import clock
 from sandbox.faults import Faults
 
 if TYPE_CHECKING:
@@ -37,12 +38,12 @@ class Settings:
     client_object: str = "00000000-0000-4000-8000-0000000000c2"
 
     def retry_after(self, seconds: float) -> dict[str, str]:
-        """The header for a wait of ``seconds`` at scale 1, at most 60 s.
+        """The header for a wait of ``seconds`` at scale 1, at most 60 s; by the client's clock where ours runs faster.
 
         Below a second it is ``retry-after-ms``: typed clients read Retry-After as a whole number, and take 0 for
         "not given", which makes them wait for 30 seconds.
         """
-        scaled = min(seconds, 60) * self.time_scale
+        scaled = clock.real_seconds(min(seconds, 60) * self.time_scale)
         if scaled >= 1:
             return {"Retry-After": f"{scaled:.0f}"}
         return {"retry-after-ms": f"{max(scaled, 0.1) * 1000:.0f}"}
@@ -62,6 +63,8 @@ class Core:
         self._driver: Driver | None = None
         self._services: dict[str, Any] = {}
         self._deleters: dict[str, tuple[int, Deleter]] = {}
+        # What looks at every request before its handler does, and may raise ArmError.
+        self.guards: list[Callable[[Request, Route], None]] = []
         # What the command line may ask for by name: a function of a JSON value that answers one.
         self.admin: dict[str, Callable[[Any], Any]] = {}
 

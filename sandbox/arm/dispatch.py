@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from dataclasses import replace
 from typing import Any
 
 from sandbox.arm import ids
@@ -13,14 +15,18 @@ from sandbox.arm.errors import GATEWAY, ArmError, internal_error
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.router import Route
 
+GROUP_NAME = re.compile(r"[-\w._()]{0,89}[-\w_()]")
 log = logging.getLogger(__name__)
 
 
 def dispatch(core: Core, request: Request) -> Answer:
     """Answer one authenticated ARM request. Never raises."""
     try:
+        if request.method == "HEAD" and core.router.match("HEAD", request.path) is None:
+            return _exists(core, request)
         route, request.params = _route(core, request)
         request.type = route.type
+        check_group_name(request.group)
         if not request.api_version:
             message = "The api-version query parameter (?api-version=) is required for all requests."
             raise ArmError(400, "MissingApiVersionParameter", message, headers=GATEWAY)
@@ -31,6 +37,8 @@ def dispatch(core: Core, request: Request) -> Answer:
         if request.method in ("PUT", "PATCH") and not isinstance(request.body, dict):
             message = "The request content was invalid and could not be deserialized: 'a JSON object is expected'."
             raise ArmError(400, "InvalidRequestContent", message, headers=GATEWAY)
+        for guard in core.guards:
+            guard(request, route)
         return route.handler(request)
     except ArmError as error:
         return Answer(error.status, error.body(), dict(error.headers))
@@ -40,6 +48,26 @@ def dispatch(core: Core, request: Request) -> Answer:
     except Exception:
         log.exception("%s %s", request.method, request.path)
         return Answer(500, internal_error().body())
+
+
+def _exists(core: Core, request: Request) -> Answer:
+    """Whether what a GET would answer is there: 204, or the status of the GET, without a body."""
+    found = dispatch(core, replace(request, method="GET"))
+    return Answer(204 if found.status == 200 else found.status, None, found.headers)
+
+
+def check_group_name(name: str) -> None:
+    """400 InvalidResourceGroup for what cannot be the name of a group, whatever is asked of it."""
+    if name and not GROUP_NAME.fullmatch(name):
+        strange = "".join(dict.fromkeys(char for char in name if not re.fullmatch(r"[-\w.()]", char)))
+        if strange:
+            message = (
+                f"The provided resource group name '{name}' has these invalid characters: '{strange}'. The name can "
+                "only be a letter, digit, '-', '.', '(', ')' or '_'."
+            )
+        else:
+            message = f"The provided resource group name '{name}' is longer than 90 characters or ends with a period."
+        raise ArmError(400, "InvalidResourceGroup", message, headers=GATEWAY)
 
 
 def _require_living_group(core: Core, request: Request) -> None:

@@ -8,7 +8,7 @@ then it matches any path that ends so (extension resources such as role assignme
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from sandbox.arm.messages import Answer, Request
@@ -120,6 +120,14 @@ class Router:
                 route, params = found
                 return route, {**params, "scope": "/" + "/".join(segments[:start]) if start else ""}
         return None
+
+    def routes(self) -> Iterator[Route]:
+        """All routes, in no order that means anything."""
+        nodes = [self._root, self._scoped]
+        while nodes:
+            node = nodes.pop()
+            yield from node.routes.values()
+            nodes += [*node.literals.values(), *([node.placeholder] if node.placeholder else [])]
 
     def methods(self, path: str) -> list[str]:
         """The methods that the path answers to."""

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 PROVIDERS = (
     "resources",
+    "tags",
+    "features",
+    "locks",
+    "moves",
     "deployments",
     "identity",
     "authorization",

@@ -19,7 +19,6 @@ from sandbox.providers import common
 from sandbox.state import SUBSCRIPTION as DEFAULT_SUBSCRIPTION
 
 TYPE = "Microsoft.Resources/resourceGroups"
-GROUP_NAME = re.compile(r"[-\w._()]{0,89}[-\w_()]")
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 PAGE = 1000
 DELETE_SECONDS = 30.0
@@ -35,12 +34,6 @@ class Groups:
         name, store = request.group, self._core.store
         check_subscription(request)
         request.body = shapes.read(request.body, {"location": str, "managedBy": str})
-        if not GROUP_NAME.fullmatch(name):
-            message = (
-                f"The provided resource group name '{name}' has these invalid characters or is too long, or ends "
-                "with a period. The name can be at most 90 characters of letters, digits, _ - . and brackets."
-            )
-            raise ArmError(400, "InvalidResourceGroup", message, headers=GATEWAY)
         with store.transaction():
             known = store.get(request.id)
             if known is not None:
