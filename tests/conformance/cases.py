@@ -67,7 +67,7 @@ def exclusive(site: Site) -> None:
 def impossible(site: Site) -> None:
     """the owner of a job that no machine can run is told so, and nothing is bought for it"""
     before = len(site.machines("gpu"))
-    job = site.submit(Ask(array="gpu", gpus=1, cpus=500))
+    job = site.submit(Ask(array="gpu", gpus=1, nodes=2))
     site.until("a reason for its owner", lambda: "azure_hpc" in site.user(site.driver.reason(job.id)))
     assert len(site.machines("gpu")) <= before
     assert site.hosts(job) == []
