@@ -17,6 +17,7 @@ from sandbox.providers.network.load_balancers import LoadBalancers
 from sandbox.providers.network.peerings import Peerings
 from sandbox.providers.network.plain import ApplicationGroups, PublicPrefixes, RouteTables
 from sandbox.providers.network.public import NatGateways, PublicAddresses
+from sandbox.providers.network.questions import Questions
 from sandbox.providers.network.security_groups import SecurityGroups
 from sandbox.providers.network.vnets import VirtualNetworks
 
@@ -37,6 +38,7 @@ class Network:
         self.attach = interfaces.attach
         self.detach = interfaces.detach
         self.mac = mac
+        self.public = addresses.public
 
     def allocate(self, subnet_id: str, owners: Sequence[str], wanted: str = "", nsg_id: str = "") -> list[str]:
         """Addresses for ip configurations, one per owner. 400 if there is no such subnet or not enough room."""
@@ -91,7 +93,7 @@ def register(core: Core) -> None:
     fabric = Fabric(core, addresses)
     vnets, groups = VirtualNetworks(core, addresses, fabric), SecurityGroups(core, addresses, fabric)
     interfaces, public = Interfaces(core, addresses, fabric), PublicAddresses(core, addresses, fabric)
-    gateways = NatGateways(core, addresses, fabric)
+    gateways, tables = NatGateways(core, addresses, fabric), RouteTables(core, addresses, fabric)
     balancers, peerings = LoadBalancers(core, addresses, fabric), Peerings(vnets)
     orders: list[tuple[NetworkType, int]] = [
         (interfaces, 40),
@@ -100,7 +102,8 @@ def register(core: Core) -> None:
         (gateways, 65),
         (groups, 70),
         (public, 80),
-        *((plain(core, addresses, fabric), 85) for plain in (PublicPrefixes, ApplicationGroups, RouteTables)),
+        (tables, 85),
+        *((plain(core, addresses, fabric), 85) for plain in (PublicPrefixes, ApplicationGroups)),
     ]
     for provider, order in orders:
         core.router.resource(
@@ -116,7 +119,9 @@ def register(core: Core) -> None:
     vnets.add_subnet_routes()
     peerings.add_routes()
     groups.add_rule_routes()
+    tables.add_route_routes()
     balancers.add_child_routes()
+    Questions(core, vnets).register()
     usages.register(core)
     core.offer("network", Network(core, addresses, fabric, interfaces, public))
     core.offer("network_recovered", fabric.recovered)

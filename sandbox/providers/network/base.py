@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ WRITE_SECONDS, DELETE_SECONDS = 4.0, 10.0
 Settle = Callable[[Resource, dict[str, Any]], None]
 
 
-class NetworkType:
+class NetworkType(ABC):
     """One resource type.
 
     Subclasses set ``kind`` and ``shape`` (of their properties) and give ``build`` and, where something may be in the
@@ -48,17 +49,17 @@ class NetworkType:
 
     # for subclasses
 
+    @abstractmethod
     def build(self, request: Request, known: Resource | None) -> dict[str, Any]:
         """The ``properties`` after the write, from the request and what is stored. Raises ArmError."""
-        raise NotImplementedError
 
-    def guard(self, resource: Resource) -> None:
+    def guard(self, resource: Resource) -> None:  # noqa: B027  # most types have nothing to do
         """Raise ArmError (400) if the resource must not be deleted now."""
 
-    def settled(self, resource: Resource) -> None:
+    def settled(self, resource: Resource) -> None:  # noqa: B027  # most types have nothing to do
         """Finish the resource when its operation does; it is written afterwards."""
 
-    def removed(self, resource: Resource) -> None:
+    def removed(self, resource: Resource) -> None:  # noqa: B027  # most types have nothing to do
         """Undo what hangs on the resource; within the transaction that deletes it."""
 
     def shown(self, resource: Resource) -> dict[str, Any]:
@@ -113,6 +114,62 @@ class NetworkType:
             headers="aao",
             latency=WRITE_SECONDS,
             location=resource.body["location"],
+        )
+
+    # children that live inside the row of their parent
+
+    def parent_of(self, rid: ids.ResourceId, verb: str = "write") -> Resource:
+        """The resource that a child belongs to, or 404."""
+        self.core.require_group(rid.subscription, rid.group)
+        parent = self.core.require_parent(rid, verb)
+        if parent is None:
+            raise not_found(rid)
+        return parent
+
+    def child_written(
+        self,
+        request: Request,
+        owner: Resource,
+        made: dict[str, Any],
+        *,
+        created: bool,
+        state: str = "Updating",
+        exclusive: bool = False,
+        shown: Callable[[dict[str, Any]], dict[str, Any]] = lambda entry: entry,
+    ) -> Answer:
+        """Store the owner with its new child, and begin the operation that settles both. ``shown`` is what of the
+        child is answered, ``exclusive`` refuses what else is under way on the owner.
+        """
+        stamp(owner, state)
+        self.core.store.put(owner)
+        return self.core.operations.begin(
+            request,
+            f"network.{self.kind}.settle",
+            owner.id,
+            style=NETWORK,
+            status=201 if created else 200,
+            body=shown(made),
+            headers="aao",
+            latency=WRITE_SECONDS,
+            location=owner.body["location"],
+            exclusive=exclusive,
+        )
+
+    def child_leaving(
+        self, request: Request, owner: Resource, work: str, name: str, *, exclusive: bool = False
+    ) -> Answer:
+        """Store the owner, and begin the work that takes the child of that name out of it."""
+        stamp(owner, "Updating")
+        self.core.store.put(owner)
+        return self.core.operations.begin(
+            request,
+            work,
+            owner.id,
+            style=NETWORK,
+            latency=DELETE_SECONDS,
+            location=owner.body["location"],
+            args={"name": name},
+            exclusive=exclusive,
         )
 
     def get(self, request: Request) -> Answer:

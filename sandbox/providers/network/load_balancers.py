@@ -11,16 +11,13 @@ from typing import Any, ClassVar
 from sandbox.arm import ids, shapes
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
-from sandbox.arm.operations import NETWORK
 from sandbox.arm.store import Resource
 from sandbox.providers.network.base import (
-    WRITE_SECONDS,
     NetworkType,
     child,
     not_found,
     reference,
     require_reference,
-    stamp,
 )
 from sandbox.providers.network.fabric import prefix_of
 from sandbox.providers.network.interfaces import forget, subnet_of
@@ -249,15 +246,8 @@ class LoadBalancers(NetworkType):
             writes = {"put": self._put_child, "delete": self._delete_child} if kind in WRITABLE else {}
             self.core.router.resource(f"{self.type}/{kind}", get=self._get_child, list=self._list_children, **writes)
 
-    def _owner(self, rid: ids.ResourceId, verb: str = "write") -> Resource:
-        self.core.require_group(rid.subscription, rid.group)
-        owner = self.core.require_parent(rid, verb)
-        if owner is None:
-            raise not_found(rid)
-        return owner
-
     def _get_child(self, request: Request) -> Answer:
-        body = self.shown(self._owner(request.id, "read"))
+        body = self.shown(self.parent_of(request.id, "read"))
         for entry in body["properties"].get(request.id.types[-1], []):
             if entry["name"].lower() == request.id.name.lower():
                 return Answer(200, entry, {"ETag": entry["etag"]})
@@ -270,36 +260,21 @@ class LoadBalancers(NetworkType):
     def _put_child(self, request: Request) -> Answer:
         request.body = shapes.read(request.body, {"properties": dict})
         with self.core.store.transaction():
-            owner, kind = self._owner(request.id), request.id.types[-1]
+            owner, kind = self.parent_of(request.id), request.id.types[-1]
             entries = owner.properties[kind]
             at = next((n for n, e in enumerate(entries) if e["name"].lower() == request.id.name.lower()), None)
             made = self._child(owner.id, kind, request.id.name, request.body)
             owner.properties[kind] = [*entries, made] if at is None else [*entries[:at], made, *entries[at + 1 :]]
-            return self._changed(request, owner, 201 if at is None else 200, made)
+            return self.child_written(request, owner, made, created=at is None, state="Succeeded")
 
     def _delete_child(self, request: Request) -> Answer:
         with self.core.store.transaction():
-            owner, kind = self._owner(request.id), request.id.types[-1]
+            owner, kind = self.parent_of(request.id), request.id.types[-1]
             kept = [e for e in owner.properties[kind] if e["name"].lower() != request.id.name.lower()]
             if len(kept) == len(owner.properties[kind]):
                 return Answer(204)
             owner.properties[kind] = kept
-            return self._changed(request, owner, 202, None)
-
-    def _changed(self, request: Request, owner: Resource, status: int, made: dict[str, Any] | None) -> Answer:
-        stamp(owner, "Succeeded")
-        self.core.store.put(owner)
-        return self.core.operations.begin(
-            request,
-            f"network.{self.kind}.settle",
-            owner.id,
-            style=NETWORK,
-            status=status,
-            body=made,
-            headers="aao" if made else "both",
-            latency=WRITE_SECONDS,
-            location=owner.body["location"],
-        )
+            return self.child_leaving(request, owner, f"network.{self.kind}.settle", request.id.name)
 
 
 def _copy(entry: dict[str, Any]) -> dict[str, Any]:

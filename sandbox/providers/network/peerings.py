@@ -14,12 +14,10 @@ from typing import Any
 from sandbox.arm import ids, shapes
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
-from sandbox.arm.operations import NETWORK, Run
+from sandbox.arm.operations import Run
 from sandbox.arm.shapes import REFERENCE
 from sandbox.arm.store import Resource
 from sandbox.providers.network.base import (
-    DELETE_SECONDS,
-    WRITE_SECONDS,
     check_match,
     child,
     not_found,
@@ -55,15 +53,8 @@ class Peerings:
             f"Microsoft.Network/{KIND}", get=self._get, put=self._put, delete=self._delete, list=self._list
         )
 
-    def _network_of(self, rid: ids.ResourceId, verb: str = "write") -> Resource:
-        self._core.require_group(rid.subscription, rid.group)
-        parent = self._core.require_parent(rid, verb)
-        if parent is None:
-            raise not_found(rid)
-        return parent
-
     def _get(self, request: Request) -> Answer:
-        entry = _find(self._network_of(request.id, "read"), request.id.name)
+        entry = _find(self._vnets.parent_of(request.id, "read"), request.id.name)
         if entry is None:
             raise not_found(request.id)
         return Answer(200, entry, {"ETag": entry["etag"]})
@@ -74,32 +65,19 @@ class Peerings:
     def _put(self, request: Request) -> Answer:
         request.body = shapes.read(request.body, SHAPE)
         with self._core.store.transaction():
-            vnet = self._network_of(request.id)
+            vnet = self._vnets.parent_of(request.id)
             known = _find(vnet, request.id.name)
             check_match(request, Resource(str(request.id), known) if known else None)
             remote = self._remote(request, vnet, known)
             made = self._made(request, vnet, remote, known)
             others = [e for e in vnet.properties["virtualNetworkPeerings"] if e is not known]
             vnet.properties["virtualNetworkPeerings"] = [*others, made]
-            stamp(vnet, "Updating")
-            self._core.store.put(vnet)
             back = towards(remote, vnet)
             if back is not None:
                 connect(back, "Connected")
                 stamp(remote, "Succeeded")
                 self._core.store.put(remote)
-            return self._core.operations.begin(
-                request,
-                "network.virtualNetworks.settle",
-                vnet.id,
-                style=NETWORK,
-                status=200 if known else 201,
-                body=made,
-                headers="aao",
-                latency=WRITE_SECONDS,
-                location=vnet.body["location"],
-                exclusive=True,
-            )
+            return self._vnets.child_written(request, vnet, made, created=known is None, exclusive=True)
 
     def _remote(self, request: Request, vnet: Resource, known: dict[str, Any] | None) -> Resource:
         target = reference((request.body.get("properties") or {}).get("remoteVirtualNetwork"))
@@ -147,23 +125,14 @@ class Peerings:
 
     def _delete(self, request: Request) -> Answer:
         with self._core.store.transaction():
-            vnet = self._network_of(request.id)
+            vnet = self._vnets.parent_of(request.id)
             entry = _find(vnet, request.id.name)
             if entry is None:
                 return Answer(204)
-            stamp(vnet, "Updating")
+            answer = self._vnets.child_leaving(request, vnet, "network.peerings.delete", entry["name"], exclusive=True)
             entry["properties"]["provisioningState"] = "Deleting"
             self._core.store.put(vnet)
-            return self._core.operations.begin(
-                request,
-                "network.peerings.delete",
-                vnet.id,
-                style=NETWORK,
-                latency=DELETE_SECONDS,
-                location=vnet.body["location"],
-                args={"name": entry["name"]},
-                exclusive=True,
-            )
+            return answer
 
     def _delete_work(self, run: Run) -> None:
         with self._core.store.transaction():

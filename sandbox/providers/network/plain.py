@@ -7,11 +7,11 @@ from __future__ import annotations
 import ipaddress
 from typing import Any, ClassVar
 
-from sandbox.arm import ids
+from sandbox.arm import ids, shapes
 from sandbox.arm.errors import ArmError
-from sandbox.arm.messages import Request
+from sandbox.arm.messages import Answer, Request
 from sandbox.arm.store import Resource
-from sandbox.providers.network.base import NAMESPACE, NetworkType, child, reference
+from sandbox.providers.network.base import NAMESPACE, NetworkType, child, not_found, reference
 from sandbox.providers.network.fabric import VNET
 
 # Documentation addresses (RFC 5735): prefixes are shown, machines get no address from them.
@@ -115,6 +115,44 @@ class RouteTables(NetworkType):
         properties = {"hasBgpOverride": False, **(given.get("properties") or {})}
         return child(own, f"{self.kind}/routes", str(given.get("name") or ""), properties)
 
+    # routes as resources of their own
+
+    def add_route_routes(self) -> None:
+        self.core.router.resource(
+            f"{self.type}/routes",
+            get=self._get_route,
+            put=self._put_route,
+            delete=self._delete_route,
+            list=self._list_routes,
+        )
+
+    def _get_route(self, request: Request) -> Answer:
+        for entry in self.parent_of(request.id, "read").properties["routes"]:
+            if entry["name"].lower() == request.id.name.lower():
+                return Answer(200, entry, {"ETag": entry["etag"]})
+        raise not_found(request.id)
+
+    def _list_routes(self, request: Request) -> Answer:
+        return Answer(200, {"value": self.core.require(request.id).properties["routes"]})
+
+    def _put_route(self, request: Request) -> Answer:
+        request.body = shapes.read(request.body, self.shape["routes"][0])
+        with self.core.store.transaction():
+            table = self.parent_of(request.id)
+            made = self._route(table.id, {**request.body, "name": request.id.name})
+            before, others = _split(table.properties["routes"], request.id.name)
+            table.properties["routes"] = [*others, made]
+            return self.child_written(request, table, made, created=before is None)
+
+    def _delete_route(self, request: Request) -> Answer:
+        with self.core.store.transaction():
+            table = self.parent_of(request.id)
+            before, others = _split(table.properties["routes"], request.id.name)
+            if before is None:
+                return Answer(204)
+            table.properties["routes"] = others
+            return self.child_leaving(request, table, f"network.{self.kind}.settle", request.id.name)
+
     def shown(self, resource: Resource) -> dict[str, Any]:
         users = self._users(resource)
         return {**resource.body, "properties": {**resource.properties, **({"subnets": users} if users else {})}}
@@ -132,3 +170,9 @@ class RouteTables(NetworkType):
         if users:
             text = f"Route table {resource.body['name']} is in use and cannot be deleted."
             raise ArmError(400, "InUseRouteTableCannotBeDeleted", text, details=[])
+
+
+def _split(routes: list[dict[str, Any]], name: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """The route of that name, in any case, and the others."""
+    found = next((entry for entry in routes if entry["name"].lower() == name.lower()), None)
+    return found, [entry for entry in routes if entry is not found]

@@ -9,12 +9,10 @@ from typing import Any, ClassVar
 from sandbox.arm import ids, shapes
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
-from sandbox.arm.operations import NETWORK, Run
+from sandbox.arm.operations import Run
 from sandbox.arm.shapes import REFERENCE
 from sandbox.arm.store import Resource
 from sandbox.providers.network.base import (
-    DELETE_SECONDS,
-    WRITE_SECONDS,
     NetworkType,
     child,
     not_found,
@@ -150,15 +148,8 @@ class SecurityGroups(NetworkType):
             list=lambda request: self._list_rules(request, "defaultSecurityRules"),
         )
 
-    def _group_of(self, rid: ids.ResourceId, verb: str = "write") -> Resource:
-        self.core.require_group(rid.subscription, rid.group)
-        parent = self.core.require_parent(rid, verb)
-        if parent is None:
-            raise not_found(rid)
-        return parent
-
     def _get_rule(self, request: Request, key: str) -> Answer:
-        for entry in self._group_of(request.id, "read").properties[key]:
+        for entry in self.parent_of(request.id, "read").properties[key]:
             if entry["name"].lower() == request.id.name.lower():
                 return Answer(200, entry, {"ETag": entry["etag"]})
         raise not_found(request.id)
@@ -169,46 +160,24 @@ class SecurityGroups(NetworkType):
     def _put_rule(self, request: Request) -> Answer:
         request.body = shapes.read(request.body, {"properties": RULE_SHAPE})
         with self.core.store.transaction():
-            group = self._group_of(request.id)
+            group = self.parent_of(request.id)
             name = request.id.name.lower()
             kept = [entry for entry in group.properties["securityRules"] if entry["name"].lower() != name]
             created = len(kept) == len(group.properties["securityRules"])
             made = rule(group.id, request.id.name, request.body)
             group.properties["securityRules"] = [*kept, made]
             check_conflicts(group.properties["securityRules"])
-            stamp(group, "Updating")
-            self.core.store.put(group)
-            answer = self.core.operations.begin(
-                request,
-                f"network.{self.kind}.settle",
-                group.id,
-                style=NETWORK,
-                status=201 if created else 200,
-                body=made,
-                headers="aao",
-                latency=WRITE_SECONDS,
-                location=group.body["location"],
-            )
+            answer = self.child_written(request, group, made, created=created)
         self.fabric.apply(self.networks(group))
         return answer
 
     def _delete_rule(self, request: Request) -> Answer:
         with self.core.store.transaction():
-            group = self._group_of(request.id)
+            group = self.parent_of(request.id)
             name = request.id.name.lower()
             if name not in (entry["name"].lower() for entry in group.properties["securityRules"]):
                 return Answer(204)
-            stamp(group, "Updating")
-            self.core.store.put(group)
-            return self.core.operations.begin(
-                request,
-                "network.securityRules.delete",
-                group.id,
-                style=NETWORK,
-                latency=DELETE_SECONDS,
-                location=group.body["location"],
-                args={"name": name},
-            )
+            return self.child_leaving(request, group, "network.securityRules.delete", name)
 
     def _delete_rule_work(self, run: Run) -> None:
         with self.core.store.transaction():

@@ -10,14 +10,12 @@ from typing import Any, ClassVar
 from sandbox.arm import ids, paging, shapes
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
-from sandbox.arm.operations import NETWORK, Run
+from sandbox.arm.operations import Run
 from sandbox.arm.shapes import REFERENCE
 from sandbox.arm.store import Resource
 from sandbox.providers import common
 from sandbox.providers.network.addresses import respell, usable
 from sandbox.providers.network.base import (
-    DELETE_SECONDS,
-    WRITE_SECONDS,
     NetworkType,
     check_match,
     child,
@@ -29,6 +27,9 @@ from sandbox.providers.network.base import (
 from sandbox.providers.network.fabric import prefix_of
 from sandbox.providers.network.peering_state import disconnect
 
+OPTIONAL = (
+    "dhcpOptions", "encryption", "flowTimeoutInMinutes", "bgpCommunities", "ddosProtectionPlan", "ipAllocations",
+)  # fmt: skip
 SUBNET_KIND = "virtualNetworks/subnets"
 REFERENCES = ("networkSecurityGroup", "routeTable", "natGateway")
 
@@ -70,7 +71,7 @@ class VirtualNetworks(NetworkType):
             "addressSpace": {"addressPrefixes": prefixes, "ipamPoolPrefixAllocations": []},
             "privateEndpointVNetPolicies": given.get("privateEndpointVNetPolicies", "Disabled"),
         }
-        for key in ("dhcpOptions", "encryption", "flowTimeoutInMinutes", "bgpCommunities", "ddosProtectionPlan"):
+        for key in OPTIONAL:
             if given.get(key) is not None:
                 properties[key] = given[key]
         if "dhcpOptions" in properties:
@@ -142,8 +143,9 @@ class VirtualNetworks(NetworkType):
         default = "Enabled" if "2019" <= api_version < "2022" else "Disabled"
         properties["privateEndpointNetworkPolicies"] = wanted.get("privateEndpointNetworkPolicies", default)
         properties["privateLinkServiceNetworkPolicies"] = wanted.get("privateLinkServiceNetworkPolicies", "Enabled")
-        if wanted.get("defaultOutboundAccess") is not None:
-            properties["defaultOutboundAccess"] = wanted["defaultOutboundAccess"]
+        for key in ("defaultOutboundAccess", "serviceEndpointPolicies", "networkIdentifier", "sharingScope"):
+            if wanted.get(key) is not None:
+                properties[key] = wanted[key]
         if known is not None and prefix_of(known) != prefix_of(entry):
             self._guard_prefix(known)
         return entry
@@ -245,15 +247,8 @@ class VirtualNetworks(NetworkType):
         self.core.router.action(self.type, "usages", self._usages, method="GET")
         self.core.router.action(self.type, "CheckIPAddressAvailability", self._available, method="GET")
 
-    def _network_of(self, rid: ids.ResourceId, verb: str = "write") -> Resource:
-        self.core.require_group(rid.subscription, rid.group)
-        parent = self.core.require_parent(rid, verb)
-        if parent is None:
-            raise not_found(rid)
-        return parent
-
     def _get_subnet(self, request: Request) -> Answer:
-        entry = find(self._network_of(request.id, "read"), request.id.name)
+        entry = find(self.parent_of(request.id, "read"), request.id.name)
         if entry is None:
             raise not_found(request.id)
         return Answer(200, self._shown_subnet(entry), {"ETag": entry["etag"]})
@@ -270,7 +265,7 @@ class VirtualNetworks(NetworkType):
         store = self.core.store
         request.body = shapes.read(request.body, {"properties": SUBNET_SHAPE})
         with store.transaction():
-            vnet = self._network_of(request.id)
+            vnet = self.parent_of(request.id)
             known = find(vnet, request.id.name)
             check_match(request, Resource(str(request.id), known) if known else None)
             made = self._subnet(
@@ -281,43 +276,23 @@ class VirtualNetworks(NetworkType):
                 subnets.append(made)
             self._check(vnet.id, vnet.body["name"], vnet.properties["addressSpace"]["addressPrefixes"], subnets)
             vnet.properties["subnets"] = subnets
-            stamp(vnet, "Updating")
-            store.put(vnet)
-            answer = self.core.operations.begin(
-                request,
-                "network.virtualNetworks.settle",
-                vnet.id,
-                style=NETWORK,
-                status=200 if known else 201,
-                body=self._shown_subnet(made),
-                headers="aao",
-                latency=WRITE_SECONDS,
-                location=vnet.body["location"],
-                exclusive=True,
+            answer = self.child_written(
+                request, vnet, made, created=known is None, exclusive=True, shown=self._shown_subnet
             )
         self.fabric.apply({vnet.id})
         return answer
 
     def _delete_subnet(self, request: Request) -> Answer:
         with self.core.store.transaction():
-            vnet = self._network_of(request.id)
+            vnet = self.parent_of(request.id)
             entry = find(vnet, request.id.name)
             if entry is None:
                 return Answer(204)
             self._guard_subnet(entry)
-            stamp(vnet, "Updating")
+            answer = self.child_leaving(request, vnet, "network.subnets.delete", entry["name"], exclusive=True)
             entry["properties"]["provisioningState"] = "Deleting"
             self.core.store.put(vnet)
-            return self.core.operations.begin(
-                request,
-                "network.subnets.delete",
-                vnet.id,
-                style=NETWORK,
-                latency=DELETE_SECONDS,
-                location=vnet.body["location"],
-                args={"name": entry["name"]},
-                exclusive=True,
-            )
+            return answer
 
     def _delete_subnet_work(self, run: Run) -> None:
         with self.core.store.transaction():
