@@ -16,6 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from sandbox.state import StateDirectory, default_path, identify, start_time
 
 START_TIMEOUT = 900
 STOP_TIMEOUT = 60
+CLOCK_TIMEOUT = 3600
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     env.set_defaults(run=_env)
     token = commands.add_parser("token", help="an access token for Resource Manager, for use with curl")
     token.set_defaults(run=_token)
+    _clock_parser(commands.add_parser("clock", help="the time that it lives in: show, stop, run, advance"))
     permissions = commands.add_parser(
         "permissions", help="the actions that requests have needed, as a role for az role definition create"
     )
@@ -76,6 +79,40 @@ def _parser() -> argparse.ArgumentParser:
         # Accepted before and after the command; the later one wins only if it is given.
         command.add_argument("--state", type=Path, default=argparse.SUPPRESS, metavar="DIR", help=argparse.SUPPRESS)
     return parser
+
+
+def _clock_parser(clock: argparse.ArgumentParser) -> None:
+    actions = clock.add_subparsers(metavar="ACTION")
+    stop = actions.add_parser("stop", help="a virtual time that stands still, and moves by advance only")
+    stop.add_argument("--at", type=_moment, metavar="TIME", help="such as 2026-01-01T00:00:00Z (default: now)")
+    stop.add_argument("--leap", action="store_true", help="advance by what clients are told to wait, and let them not")
+    run = actions.add_parser("run", help="a virtual time that runs faster, or slower")
+    run.add_argument("rate", type=float, help="times as fast as the host's")
+    run.add_argument("--at", type=_moment, metavar="TIME")
+    advance = actions.add_parser("advance", help="jump ahead, and let happen what is due until then")
+    advance.add_argument("seconds", type=float)
+    actions.add_parser("real", help="the host's time again")
+    for name, action in actions.choices.items():
+        action.set_defaults(do=name)
+        action.add_argument("--state", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    clock.set_defaults(run=_clock, do="")
+
+
+def _moment(text: str) -> float:
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _clock(state: StateDirectory, options: argparse.Namespace) -> int:
+    names = {"stop": ("at", "leap"), "run": ("rate", "at"), "advance": ("seconds",)}.get(options.do, ())
+    wanted = {"do": options.do, **{name: getattr(options, name) for name in names}} if options.do else None
+    found = ask(state, "clock", wanted, timeout=CLOCK_TIMEOUT)
+    how = "the host's time"
+    if found["virtual"]:
+        how = f"virtual, {found['rate']:g} times as fast" if found["rate"] else "virtual, stands still"
+    how += ", leaps over waits" * found["leap"]
+    print(f"{datetime.fromtimestamp(found['now'], UTC):%Y-%m-%dT%H:%M:%S.%fZ} ({how})")
+    return 0
 
 
 def _up(state: StateDirectory, options: argparse.Namespace) -> int:
@@ -255,7 +292,7 @@ def _gone(pid: int, seconds: float) -> bool:
     return True
 
 
-def ask(state: StateDirectory, command: str, body: Any = None) -> Any:
+def ask(state: StateDirectory, command: str, body: Any = None, timeout: float = 30) -> Any:
     """Ask the running server. Raises LookupError with its reason if there is none or it refuses."""
     if not state.running():
         raise LookupError(f"no sandbox is running in {state.path}")
@@ -269,7 +306,7 @@ def ask(state: StateDirectory, command: str, body: Any = None) -> Any:
     # An empty ProxyHandler: the caller's environment may well point to a proxy.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
     try:
-        with opener.open(request, timeout=30) as answer:
+        with opener.open(request, timeout=timeout) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         raise LookupError(json.load(error)["error"]["message"]) from None

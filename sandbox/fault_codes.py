@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sandbox.arm.errors import ArmError
+from sandbox.clock import clock
 
 SLOW, RESET, STALE, HANG = "Slow", "ConnectionReset", "StaleList", "Hang"
 NEVER_BOOTS, SILENT, CRASH = "NeverBoots", "SilentAgent", "Crash"
@@ -113,7 +114,7 @@ _REJECTED = "The server rejected the request because too many requests have been
 
 def throttled(group: str, allowed: int, measured: int, retry_after: float) -> ArmError:
     """How Microsoft.Compute refuses what exceeds the bucket ``group``; ``retry_after`` in seconds."""
-    now = datetime.now(UTC)
+    now = datetime.fromtimestamp(clock.now(), UTC)
     told = {
         "operationGroup": group,
         "startTime": f"{now - timedelta(minutes=1):%Y-%m-%dT%H:%M:%S.%f}0+00:00",

@@ -29,6 +29,7 @@ from sandbox.arm.login import Login
 from sandbox.arm.proxy import Proxy
 from sandbox.arm.store import Store
 from sandbox.arm.tokens import AUDIENCES, Principal, Tokens
+from sandbox.clock import clock
 from sandbox.faults import Rule
 from sandbox.providers import prices, register_all
 from sandbox.providers.imds import MetadataServers
@@ -70,6 +71,7 @@ class Sandbox:
             client_object=credentials.object_id,
         )
         self.core = Core(settings, Store(state.database))
+        self._wind_up(self.core.store)
         self.tokens = Tokens(state.path, credentials.tenant)
         self._principal = Principal(credentials.object_id, credentials.client_id)
         self.gateway = Gateway(
@@ -81,6 +83,30 @@ class Sandbox:
         self._metadata = MetadataServers(self.core, self.tokens)
         self._began = time.time()
         self._add_admin()
+
+    @staticmethod
+    def _wind_up(store: Store) -> None:
+        """Set the clock as the last server left it: never before what has happened by then."""
+        kept = store.setting("clock")
+        if not kept or not kept["virtual"]:
+            return
+        query = "SELECT max(coalesce(ended, started)) FROM operations UNION SELECT max(changed) FROM resources"
+        at = max([kept["now"], *(row[0] for row in store.db().execute(query) if row[0])])
+        if kept["rate"] > 0:
+            clock.run(kept["rate"], at)
+        else:
+            clock.stop(at, leap=kept["leap"])
+
+    def _set_clock(self, body: dict[str, Any] | None) -> dict[str, Any]:
+        """Set, or advance, and tell: ``do`` is stop, run, real or advance; see ``sandbox.clock.Clock``."""
+        given = dict(body or {})
+        do = given.pop("do", "")
+        if do not in ("", "stop", "run", "real", "advance"):
+            raise ValueError("a clock can stop, run, be real, or advance")
+        if do:
+            getattr(clock, do)(**given)
+            self.core.store.set_setting("clock", clock.describe())
+        return clock.describe()
 
     def _reset(self, port: int) -> bool:
         return self._proxy is not None and self._proxy.reset(port)
@@ -144,6 +170,7 @@ class Sandbox:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=2,
             server_header=False,
+            date_header=False,
         )
         return Server(config)
 
@@ -183,6 +210,7 @@ class Sandbox:
                 self.gateway.throttling.set_mode(**body) if body else self.gateway.throttling.describe()
             ),
             "authorization": self._authorization,
+            "clock": self._set_clock,
             "permissions": lambda body: self.gateway.access.used(forget=bool((body or {}).get("forget"))),
             "tokens": self._set_tokens,
             "quota": self._set_quota,

@@ -12,6 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -35,6 +36,7 @@ from sandbox.arm.messages import Answer, Request, tidy
 from sandbox.arm.router import Route
 from sandbox.arm.throttling import KINDS, Throttling
 from sandbox.arm.tokens import Tokens
+from sandbox.clock import clock
 from sandbox.fault_codes import worded
 from sandbox.faults import Fault
 
@@ -149,17 +151,17 @@ class Gateway:
         except ArmError as error:
             answer = Answer(error.status, error.body(), dict(error.headers))
         else:
-            moment = time.time() - fault.lag if fault is not None and fault.lag else None
+            moment = clock.now() - fault.lag if fault is not None and fault.lag else None
             with self._core.store.as_of(moment):
                 answer = dispatch(self._core, request)
         answer.headers = {**headers, **answer.headers}
-        return answer
+        return _waited(answer) if clock.leap else answer
 
     def _worded(self, error: ArmError, request: Request, route: Route | None) -> ArmError:
         """A scripted refusal in Azure's words, about this very request."""
         template, type = (route.template, route.type) if route else ("", "")
         charges = charge(self._core.store, request, template, type)
-        now = datetime.now(UTC)
+        now = datetime.fromtimestamp(clock.now(), UTC)
         words = {
             "client": request.claims.get("appid", ""),
             "oid": request.claims.get("oid", ""),
@@ -183,7 +185,7 @@ class Gateway:
         return Response(b"")
 
     def _headers(self, request: Request) -> dict[str, str]:
-        request_id = str(uuid.uuid4())
+        request_id, moment = str(uuid.uuid4()), time.gmtime(clock.now())
         correlation = request.headers.get("x-ms-correlation-request-id", str(uuid.uuid4()))
         headers = {
             "Cache-Control": "no-cache",
@@ -193,7 +195,7 @@ class Gateway:
             "X-Content-Type-Options": "nosniff",
             "x-ms-request-id": request_id,
             "x-ms-correlation-request-id": correlation,
-            "x-ms-routing-request-id": f"WESTEUROPE:{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}:{request_id}",
+            "x-ms-routing-request-id": f"WESTEUROPE:{time.strftime('%Y%m%dT%H%M%SZ', moment)}:{request_id}",
         }
         if request.headers.get("x-ms-return-client-request-id", "").lower() == "true":
             headers["x-ms-client-request-id"] = request.headers.get("x-ms-client-request-id", "")
@@ -212,6 +214,17 @@ class Gateway:
             return Answer(200, command(json.loads(raw) if raw else None))
         except (ValueError, TypeError, LookupError) as error:
             return Answer(400, {"error": {"code": "BadRequest", "message": str(error)}})
+
+
+def _waited(answer: Answer) -> Answer:
+    """Let the time pass that the answer tells its client to wait for, and tell the client not to."""
+    told = {name.lower(): value for name, value in answer.headers.items()}
+    seconds = float(told.get("retry-after") or float(told.get("retry-after-ms") or 0) / 1000)
+    if seconds > 0:
+        clock.advance(seconds)
+        kept = {name: value for name, value in answer.headers.items() if name.lower() != "retry-after"}
+        answer.headers = {**kept, "retry-after-ms": "1"}
+    return answer
 
 
 def _label(request: Request, template: str, type: str) -> str:
@@ -240,7 +253,7 @@ def _parse(raw: bytes) -> Any:
 
 def _response(answer: Answer) -> Response:
     content = b"" if answer.body is None else json.dumps(answer.body).encode()
-    response = Response(content, answer.status)
+    response = Response(content, answer.status, {"date": formatdate(clock.now(), usegmt=True)})
     if answer.body is not None:
         response.headers["content-type"] = "application/json; charset=utf-8"
     for name, value in answer.headers.items():

@@ -13,7 +13,8 @@ import sqlite3
 KEEP = 900.0
 """Seconds for which old rows are kept."""
 _COLUMNS = "key, id, type, subscription, grp, parent, sort, version, created, changed, body, internal"
-_NOW = "(julianday('now') - 2440587.5) * 86400.0"
+_NOW = "sandbox_now()"
+"""A function of the store's connections: triggers keep the time of the sandbox's clock."""
 TABLE = f"CREATE TABLE IF NOT EXISTS history ({_COLUMNS}, until REAL NOT NULL)"
 INDEXES = (
     "CREATE INDEX IF NOT EXISTS history_type ON history (type, until)",

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import hmac
-import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import Any
 
 from sandbox.arm.messages import Answer
 from sandbox.arm.tokens import Principal, Tokens
+from sandbox.clock import clock
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Login:
         if v2:
             body["refresh_in"] = lifetime // 2
         else:
-            now = int(time.time())
+            now = int(clock.now())
             body = {key: str(value) for key, value in body.items()}
             body |= {"expires_on": str(now + lifetime), "not_before": str(now), "resource": audience}
         return Answer(200, {**body, "access_token": token})
@@ -122,7 +122,7 @@ class Login:
 
 def _refusal(status: int, error: str, code: int, text: str) -> Answer:
     trace, correlation = uuid.uuid4(), uuid.uuid4()
-    stamp = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}"
+    stamp = f"{datetime.fromtimestamp(clock.now(), UTC):%Y-%m-%d %H:%M:%SZ}"
     body = {
         "error": error,
         "error_description": f"{text} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {stamp}",

@@ -8,7 +8,6 @@ import json
 import logging
 import sqlite3
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sandbox.arm import ids
 from sandbox.arm.errors import ArmError, another_operation, internal_error
 from sandbox.arm.messages import Answer, Request
+from sandbox.clock import Alarm, clock
 
 if TYPE_CHECKING:
     from sandbox.arm.core import Core
@@ -87,8 +87,7 @@ class Run:
     def sleep(self, seconds: float) -> None:
         """Wait as long as Azure would, times the time scale."""
         scaled = seconds * self.core.settings.time_scale
-        if scaled > 0:
-            time.sleep(scaled)
+        clock.sleep(scaled)
 
 
 Work = Callable[[Run], Any]
@@ -120,7 +119,7 @@ class Operations:
         self._apart: set[str] = set()
         self._styles = {style.name: style for style in STYLES}
         self._pool = ThreadPoolExecutor(WORKERS, "operation")
-        self._timers: set[threading.Timer] = set()
+        self._timers: dict[str, Alarm] = {}
         self._closed = False
 
     @property
@@ -181,7 +180,7 @@ class Operations:
         URL, ``args`` must be JSON. ``name`` is the operation's own, where it is no GUID. ``exclusive``: 409
         AnotherOperationInProgress if the resource has a running operation.
         """
-        core, now, operation_id = self._core, time.time(), name or str(uuid.uuid4())
+        core, now, operation_id = self._core, clock.now(), name or str(uuid.uuid4())
         fault = core.faults.asynchronous(request.method, request.path, request.type)
         record = {
             "work": work,
@@ -219,7 +218,7 @@ class Operations:
     def resume(self) -> int:
         """Start again what a stopped server left running; forget what ended long ago. Answers how many were resumed."""
         with self._core.store.transaction() as db:
-            db.execute("DELETE FROM operations WHERE ended < ?", (time.time() - KEEP_ENDED,))
+            db.execute("DELETE FROM operations WHERE ended < ?", (clock.now() - KEEP_ENDED,))
         rows = (
             self._core.store.db().execute("SELECT id FROM operations WHERE ended IS NULL ORDER BY started").fetchall()
         )
@@ -243,7 +242,7 @@ class Operations:
     def close(self) -> None:
         """Start nothing more. What runs stays recorded as running, and the next server resumes it."""
         self._closed = True
-        for timer in list(self._timers):
+        for timer in list(self._timers.values()):
             timer.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -259,22 +258,25 @@ class Operations:
             return
 
         def due() -> None:
-            self._timers.discard(timer)
+            self._timers.pop(operation_id, None)
             self._submit(operation_id, False)
 
-        timer = threading.Timer(delay, due)
-        timer.daemon = True
-        self._timers.add(timer)
-        timer.start()
+        self._timers[operation_id] = clock.later(delay, due)
 
     def _submit(self, operation_id: str, resumed: bool) -> None:
         if self._closed:
             return
         operation = self.get(operation_id) if self._apart else None
+        work = clock.worker(self._execute)
         if operation is not None and operation.record["work"] in self._apart:
-            threading.Thread(target=self._execute, args=(operation_id, resumed), daemon=True).start()
-        else:
-            self._pool.submit(self._execute, operation_id, resumed)
+            threading.Thread(target=work, args=(operation_id, resumed), daemon=True).start()
+            return
+        try:
+            future = self._pool.submit(work, operation_id, resumed)
+            # What is cancelled is never done: the clock must not wait for it.
+            future.add_done_callback(lambda done: clock.leave() if done.cancelled() else None)
+        except RuntimeError:
+            clock.leave()
 
     def _execute(self, operation_id: str, resumed: bool) -> None:
         operation = self.get(operation_id)
@@ -320,7 +322,7 @@ class Operations:
                     resource.properties["provisioningState"] = "Failed"
                     store.put(resource)
             status = "Canceled" if preempted else "Failed" if error is not None else "Succeeded"
-            row = (status, time.time(), json.dumps(operation.record), operation.id)
+            row = (status, clock.now(), json.dumps(operation.record), operation.id)
             db.execute("UPDATE operations SET status = ?, ended = ?, record = ? WHERE id = ?", row)
 
     # answers

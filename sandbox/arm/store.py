@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.arm import history, ids
+from sandbox.clock import clock
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS resources (
@@ -95,6 +95,7 @@ class _Connection:
         self.db.row_factory = sqlite3.Row
         self.db.execute("PRAGMA journal_mode=WAL")
         self.db.execute("PRAGMA synchronous=NORMAL")
+        self.db.create_function("sandbox_now", 0, clock.now)
 
     def close(self) -> None:
         self.db.close()
@@ -174,7 +175,7 @@ class Store:
         """Write whole resources; ``version``, ``created`` and ``changed`` of the given objects are brought up
         to date.
         """
-        now = time.time()
+        now = clock.now()
         rows = []
         for resource in resources:
             rid = resource.rid

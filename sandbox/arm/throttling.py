@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from sandbox.arm.compute_buckets import Charge, charge
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Request
 from sandbox.arm.store import Store
+from sandbox.clock import clock
 from sandbox.fault_codes import KNOWN, throttled
 
 SETTING = "throttling"
@@ -56,8 +56,8 @@ class _Take:
 class Throttling:
     """All buckets of a sandbox. They are in memory: a server that starts has them full."""
 
-    def __init__(self, store: Store, time_scale: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store, self._scale, self._clock = store, time_scale, clock
+    def __init__(self, store: Store, time_scale: float, time: Callable[[], float] = clock.now) -> None:
+        self._store, self._scale, self._time = store, time_scale, time
         self._buckets: dict[tuple[str, ...], _Bucket] = {}
         self._lock = threading.Lock()
 
@@ -99,15 +99,15 @@ class Throttling:
         """Seconds until the bucket, filled up to now, holds what the request takes; 0 if it does."""
         if len(self._buckets) > MANY:
             self._forget()
-        now, size, refill = self._clock(), max(entry.size * factor, 1.0), entry.refill * factor * speed
+        now, size, refill = self._time(), max(entry.size * factor, 1.0), entry.refill * factor * speed
         bucket = self._buckets.setdefault(entry.key, _Bucket(size, now))
-        bucket.left, bucket.at = min(size, bucket.left + (now - bucket.at) * refill), now
+        bucket.left, bucket.at = min(size, bucket.left + max(now - bucket.at, 0) * refill), now
         # What is larger than the whole bucket may pass when it is full: Azure takes such requests apart.
         return max(min(entry.count, size) - bucket.left, 0.0) / refill
 
     def _forget(self) -> None:
         """Buckets that nobody has touched for long are full again."""
-        before = self._clock() - UNTOUCHED
+        before = self._time() - UNTOUCHED
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if bucket.at > before}
 
     def _headers(self, takes: list[_Take]) -> dict[str, str]:
@@ -129,7 +129,7 @@ class Throttling:
     def _refuse(
         self, request: Request, entry: _Take, seconds: float, factor: float, actor: str, headers: dict[str, str]
     ) -> dict[str, str]:
-        wait, size = float(max(math.ceil(seconds), 1)), int(max(entry.size * factor, 1))
+        wait, size = float(max(math.ceil(clock.real_seconds(seconds)), 1)), int(max(entry.size * factor, 1))
         if entry.name:
             error = throttled(entry.name, size, size + self._buckets[entry.key].refused, wait)
         else:

@@ -8,7 +8,6 @@ They are kept and answered for here; ``sandbox.arm.access`` enforces them.
 from __future__ import annotations
 
 import re
-import time
 import uuid
 from typing import Any
 
@@ -19,6 +18,7 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import stamp
 from sandbox.arm.router import SCOPE
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 from sandbox.providers.built_in_roles import BUILT_IN
 
 NAMESPACE = "Microsoft.Authorization"
@@ -79,7 +79,7 @@ class Authorization:
         if any(entry[0] == name.lower() for entry in BUILT_IN.values()):
             raise ArmError(403, "RoleDefinitionIsBuiltIn", "Built-in roles cannot be changed.")
         role_id = f"/subscriptions/{subscription}/providers/{DEFINITION}/{name}"
-        now, by = stamp(time.time()), request.claims.get("oid")
+        now, by = stamp(clock.now()), request.claims.get("oid")
         known = self._core.store.get(role_id)
         before = known.properties if known else {}
         properties = {
@@ -122,7 +122,7 @@ class Authorization:
         with store.transaction():
             known = store.get(assignment_id)
             self._refuse_conflict(known, assignment_id, scope, role_id, principal)
-            now, by = stamp(time.time()), request.claims.get("oid")
+            now, by = stamp(clock.now()), request.claims.get("oid")
             properties = {
                 "roleDefinitionId": role_id,
                 "principalId": principal,

@@ -8,7 +8,6 @@ machines that are gone and hours in which one was deallocated are not known.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.router import SCOPE
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 
 TYPE = "Microsoft.CostManagement/query"
 MACHINES = ("Microsoft.Compute/virtualMachines", "Microsoft.Compute/virtualMachineScaleSets")
@@ -48,7 +48,7 @@ class Costs:
         if str(body.get("type", "")).lower() not in ("usage", "actualcost", "amortizedcost"):
             raise _invalid("type")
         dataset = body.get("dataset") or {}
-        start, end = period(body, datetime.now(UTC))
+        start, end = period(body, datetime.fromtimestamp(clock.now(), UTC))
         scope = request.params.get("scope", "")
         subscription, group = self._scope(scope)
         charges = [
@@ -83,7 +83,7 @@ class Costs:
 
     def _charges(self, resource: Resource, start: datetime, end: datetime) -> Iterator[Charge]:
         rate = self._rate(resource)
-        first, last = max(resource.created, start.timestamp()), min(time.time(), end.timestamp())
+        first, last = max(resource.created, start.timestamp()), min(clock.now(), end.timestamp())
         day = datetime.fromtimestamp(first, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         while rate and day.timestamp() < last:
             seconds = min(last, day.timestamp() + DAY) - max(first, day.timestamp())

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +24,7 @@ from starlette.routing import Route
 from sandbox.arm import ids
 from sandbox.arm.core import Core
 from sandbox.arm.tokens import Principal, Tokens
+from sandbox.clock import clock
 
 # What the real service lists in its error; the newest is taken for what is not listed.
 VERSIONS = (
@@ -107,7 +107,7 @@ class Metadata:
         principal = Principal(identity["principal_id"], identity["client_id"], identity["resource_id"])
         lifetime = self._tokens.lifetime
         token = self._tokens.issue(principal, audience)
-        now = int(time.time())
+        now = int(clock.now())
         return JSONResponse(
             {
                 "access_token": token,

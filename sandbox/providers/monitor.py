@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +16,7 @@ from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import Run, Style, stamp
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 from sandbox.providers import common
 
 ALERTS = "Microsoft.Insights/metricAlerts"
@@ -134,7 +134,7 @@ class Alerts(Kept):
                     "properties": {
                         "dimensions": {"resourceId": target},
                         "status": "Healthy",
-                        "timestamp": _time(time.time()),
+                        "timestamp": _time(clock.now()),
                     },
                 }
             )
@@ -203,13 +203,13 @@ class Workspaces:
 
     def create_work(self, run: Run) -> None:
         def settle(resource: Resource) -> None:
-            resource.properties.update({"provisioningState": "Succeeded", "modifiedDate": _time(time.time())})
+            resource.properties.update({"provisioningState": "Succeeded", "modifiedDate": _time(clock.now())})
             resource.body["etag"] = _etag()
 
         self._core.store.update(run.resource_id, settle)
 
     def _properties(self, given: dict[str, Any], known: Resource | None) -> dict[str, Any]:
-        before, now = known.properties if known else {}, _time(time.time())
+        before, now = known.properties if known else {}, _time(clock.now())
         sku = given.get("sku") or {key: v for key, v in (before.get("sku") or {}).items() if key != "lastSkuUpdate"}
         sku = sku or {"name": "PerGB2018"}
         names = {name.lower(): name for name in WORKSPACE_SKUS}
@@ -223,7 +223,7 @@ class Workspaces:
         if not 4 <= days <= 730:
             text = f"'RetentionInDays' property doesn't match the SKU limits: {days}."
             raise ArmError(400, "InvalidParameter", text, target="retentionInDays")
-        reset = (datetime.now(UTC) + timedelta(days=1)).replace(hour=0, minute=0, second=0)
+        reset = (datetime.fromtimestamp(clock.now(), UTC) + timedelta(days=1)).replace(hour=0, minute=0, second=0)
         capping = given.get("workspaceCapping") or before.get("workspaceCapping") or {}
         features = {"legacy": 0, "searchVersion": 1, "enableLogAccessUsingOnlyResourcePermissions": True}
         made: dict[str, Any] = {

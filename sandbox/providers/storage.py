@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-import time
 from typing import Any
 
 from sandbox.arm import ids, shapes
@@ -17,6 +16,7 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import Run, Style, stamp
 from sandbox.arm.router import SUBSCRIPTION
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 from sandbox.providers import common
 
 TYPE = "Microsoft.Storage/storageAccounts"
@@ -68,7 +68,7 @@ class Accounts:
             if known is None and self._taken(request.subscription, name):
                 text = f"The storage account named {name} is already taken."
                 raise ArmError(409, "StorageAccountAlreadyTaken", text, target="name")
-            resource = known or Resource(str(request.id), {}, {"keys": [_key(), _key()], "created": time.time()})
+            resource = known or Resource(str(request.id), {}, {"keys": [_key(), _key()], "created": clock.now()})
             resource.body = self._body(request, known)
             for key, value in self._properties(request, resource).items():
                 resource.properties[key] = value
@@ -283,7 +283,7 @@ def _time(seconds: float) -> str:
 
 
 def _key() -> dict[str, str]:
-    return {"value": base64.b64encode(secrets.token_bytes(64)).decode(), "created": _time(time.time())}
+    return {"value": base64.b64encode(secrets.token_bytes(64)).decode(), "created": _time(clock.now())}
 
 
 def _shown_keys(keys: list[dict[str, str]], version: str) -> list[dict[str, str]]:

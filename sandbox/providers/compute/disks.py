@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import DISKS, Run, stamp
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 
 from .shapes import Json, merge, required, tidy
 from .sizes import normal_location
@@ -129,7 +129,7 @@ def attached_disk(
             "diskState": "Attached",
         },
     }
-    return Resource(disk_id, finished(body, now=time.time()))
+    return Resource(disk_id, finished(body, now=clock.now()))
 
 
 def _image_id(rid: ids.ResourceId, location: str, image: Json) -> str:
@@ -234,7 +234,7 @@ class Disks:
                 creation["sourceResourceId"] = creation.pop("sourceUri")
             source_id = creation.get("sourceResourceId", "")
             source = lookup(self._core, source_id) if source_id else None
-            resource.body = finished(resource.body, now=time.time(), source=source, snapshot=self._kind == SNAPSHOT)
+            resource.body = finished(resource.body, now=clock.now(), source=source, snapshot=self._kind == SNAPSHOT)
 
         changed = self._core.store.update(run.resource_id, change)
         return changed.body if changed else None

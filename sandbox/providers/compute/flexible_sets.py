@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -14,6 +13,7 @@ from sandbox.arm.errors import ArmError, invalid_parameter
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import COMPUTE, Run
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 
 from . import extensions, flexible_members, vmss_shape
 from .limits import VM
@@ -189,7 +189,7 @@ class FlexibleSets:
         def change(scale_set: Resource) -> None:
             if scale_set.properties["provisioningState"] == "Updating":
                 scale_set.properties["provisioningState"] = "Succeeded"
-                scale_set.internal["since"] = time.time()
+                scale_set.internal["since"] = clock.now()
 
         self._core.store.update(run.resource_id, change)
 
@@ -217,9 +217,9 @@ def machine_body(scale_set: Resource, name: str, zone: str) -> Json:
     if shared.get("custom_data"):
         os_profile["customData"] = shared["custom_data"]
     disk = {**storage["osDisk"], "name": f"{name}_disk1_{hex32()}"}
-    stamped = datetime.fromtimestamp(time.time(), UTC)
-    clock = f"{stamped:%I:%M:%S %p}".lstrip("0")
-    model_time = f"{stamped.month}/{stamped.day}/{stamped.year} {clock} +00:00"
+    stamped = datetime.fromtimestamp(clock.now(), UTC)
+    daytime = f"{stamped:%I:%M:%S %p}".lstrip("0")
+    model_time = f"{stamped.month}/{stamped.day}/{stamped.year} {daytime} +00:00"
     # Machines get the identities that a user assigned to the scale set, and not its own.
     assigned = (scale_set.body.get("identity") or {}).get("userAssignedIdentities") or {}
     identity = {"type": "UserAssigned", "userAssignedIdentities": {name: {} for name in assigned}}

@@ -8,7 +8,6 @@ was captured from a virtual machine, the managed image that it was made of, or n
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -18,6 +17,7 @@ from sandbox.arm.ids import ResourceId
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import Run, Style
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 
 from . import gallery_shape as shape
 from .disks import DISK, SNAPSHOT
@@ -115,7 +115,7 @@ class Galleries:
             return dict(asked)
         if kind != VERSION:
             return _PROPERTIES[kind](rid, asked)
-        made = shape.version(asked, location, time.time())
+        made = shape.version(asked, location, clock.now())
         if known is None:
             self._check_source(made["storageProfile"])
         else:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import COMPUTE, Run, ServerGone
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 from sandbox.machines import MachineError, PowerState
 
 from . import mishaps
@@ -91,7 +91,7 @@ class Interruptions:
                 return
             if self._core.operations.closed:
                 raise ServerGone
-            time.sleep(0.02)
+            clock.pause(0.02)
 
     # maintenance
 

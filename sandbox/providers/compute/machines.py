@@ -21,6 +21,7 @@ from sandbox.arm import ids
 from sandbox.arm.core import Core
 from sandbox.arm.errors import ArmError
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 from sandbox.machines import BASE_IMAGE, MachineError, MachineSpec, PowerState
 
 from . import mishaps, sizes
@@ -136,8 +137,11 @@ class Machines:
                 done(resource, _error_of(do, resource))
             return
         with ThreadPoolExecutor(min(len(resources), self._at_once), "machine") as pool:
-            futures = {pool.submit(_error_of, do, resource): resource for resource in resources}
-            for future in as_completed(futures):
+            futures = {pool.submit(clock.worker(_error_of), do, resource): resource for resource in resources}
+            ended = as_completed(futures)
+            for _unused in futures:
+                with clock.watching():
+                    future = next(ended)
                 done(futures[future], future.result())
 
 

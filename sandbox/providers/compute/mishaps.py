@@ -10,12 +10,12 @@ deallocation ends both.
 from __future__ import annotations
 
 import threading
-import time
 
 from sandbox.arm.core import Core
 from sandbox.arm.errors import ArmError
 from sandbox.arm.operations import ServerGone
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 from sandbox.fault_codes import CRASH, NEVER_BOOTS, SILENT, worded
 from sandbox.faults import Fault
 from sandbox.machines import MachineError, PowerState
@@ -49,9 +49,12 @@ def booted(core: Core, resource: Resource, fault: Fault | None) -> None:
         return
     forget(core, resource)
     if fault is not None and fault.rule.code == CRASH:
-        timer = threading.Timer(fault.rule.delay, lambda: _crash_later(core, resource.id))
-        timer.daemon = True
-        timer.start()
+
+        def due() -> None:
+            work = clock.worker(_crash_later)
+            threading.Thread(target=work, args=(core, resource.id), name="crash", daemon=True).start()
+
+        clock.later(fault.rule.delay, due)
 
 
 def forget(core: Core, resource: Resource) -> None:
@@ -77,7 +80,7 @@ def crash(core: Core, name: str, *, stopped: bool = False) -> str:
         raise LookupError(error.message) from None
 
     def change(row: Resource) -> None:
-        row.internal["since"] = time.time()
+        row.internal["since"] = clock.now()
         if stopped:
             row.internal["power"] = "stopped"
         else:
@@ -121,14 +124,15 @@ def _crash_later(core: Core, resource_id: str) -> None:
 
 def _set(core: Core, resource_id: str, *, silent: str = "", crashed: bool = False) -> None:
     def change(row: Resource) -> None:
-        row.internal.update(silent=silent, crashed=crashed, since=time.time())
+        row.internal.update(silent=silent, crashed=crashed, since=clock.now())
 
     core.store.update(resource_id, change)
 
 
 def _wait(core: Core, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    until = clock.now() + seconds
+    clock.later(seconds, lambda: None)
+    while clock.now() < until:
         if core.operations.closed:
             raise ServerGone
-        time.sleep(min(0.2, max(until - time.monotonic(), 0)))
+        clock.pause(0.2)

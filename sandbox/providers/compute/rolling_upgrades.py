@@ -7,7 +7,6 @@ The scale set keeps the latest one in ``internal["rolling"]``. Instances are upg
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 from sandbox.arm.core import Core
@@ -16,6 +15,7 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import COMPUTE, Run, stamp
 from sandbox.arm.router import GROUP
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 
 from .limits import INSTANCE, VMSS
 from .scale_set_works import ScaleSetWorks
@@ -53,7 +53,7 @@ class RollingUpgrades:
                 message = f"A rolling upgrade of the scale set '{scale_set.rid.name}' is in progress already."
                 raise ArmError(409, "OperationNotAllowed", message)
             rows = self._core.store.list(INSTANCE, parent=scale_set.id)
-            scale_set.internal["rolling"] = _progress("Start", "RollingForward", time.time(), waiting=len(rows))
+            scale_set.internal["rolling"] = _progress("Start", "RollingForward", clock.now(), waiting=len(rows))
             self._core.store.put(scale_set)
             return self._core.operations.begin(
                 request, "compute.vmss.rolling", scale_set.id, style=COMPUTE, location=scale_set.body["location"],
@@ -115,7 +115,7 @@ class RollingUpgrades:
                 counts["successful"] += counts["inProgress"] + counts["pending"]
             counts["inProgress"] = counts["pending"] = 0
             last = "Cancel" if code == "Cancelled" else rolling["lastAction"]
-            rolling.update(code=code, lastAction=last, lastActionTime=stamp(time.time()))
+            rolling.update(code=code, lastAction=last, lastActionTime=stamp(clock.now()))
 
         self._core.store.update(scale_set_id, change)
 

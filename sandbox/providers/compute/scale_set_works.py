@@ -15,6 +15,7 @@ from sandbox.arm.core import Core
 from sandbox.arm.errors import ArmError
 from sandbox.arm.operations import PREEMPTED, Run
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 
 from .limits import INSTANCE, VMSS, Limits, allocation_failed
 from .machines import Machines
@@ -146,7 +147,7 @@ class ScaleSetWorks:
                 return
             scale_set.properties["provisioningState"] = "Failed" if error else "Succeeded"
             scale_set.internal["error"] = {"code": error.code, "message": error.message} if error else None
-            scale_set.internal["since"] = time.time()
+            scale_set.internal["since"] = clock.now()
 
         self._core.store.update(run.resource_id, change)
         if preempted:
@@ -350,7 +351,7 @@ def _with_target(error: ArmError, row: Resource) -> ArmError:
 def _running(row: Resource) -> None:
     if not _gone(row):
         row.properties["provisioningState"] = "Succeeded"
-    row.internal.update(power="running", agent=True, error=None, since=time.time())
+    row.internal.update(power="running", agent=True, error=None, since=clock.now())
 
 
 def _stuck(error: ArmError) -> Callable[[Resource], None]:
@@ -358,7 +359,7 @@ def _stuck(error: ArmError) -> Callable[[Resource], None]:
 
     def change(row: Resource) -> None:
         row.properties["provisioningState"] = "Failed"
-        row.internal.update(error={"code": error.code, "message": error.message}, since=time.time())
+        row.internal.update(error={"code": error.code, "message": error.message}, since=clock.now())
 
     return change
 
@@ -373,7 +374,7 @@ def _powered(power: str) -> Callable[[Resource], None]:
     def change(row: Resource) -> None:
         if not _gone(row):
             row.properties["provisioningState"] = "Succeeded"
-        row.internal.update(since=time.time(), error=None)
+        row.internal.update(since=clock.now(), error=None)
         if power:
             row.internal["power"] = power
 
@@ -386,7 +387,7 @@ def _failed(error: ArmError, power: str) -> Callable[[Resource], None]:
     def change(row: Resource) -> None:
         if not _gone(row):
             row.properties["provisioningState"] = "Failed"
-        row.internal.update(error=shown, since=time.time())
+        row.internal.update(error=shown, since=clock.now())
         if power or not row.internal.get("power"):
             row.internal["power"] = power
 

@@ -11,7 +11,6 @@ preempted), ``deallocated`` (how many instances are), ``error`` (of the last wri
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from sandbox.arm.core import Core
@@ -21,6 +20,7 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import COMPUTE
 from sandbox.arm.paging import paged
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 
 from . import identities, sizes, views, vmss_shape
 from .flexible_sets import FlexibleSets
@@ -132,7 +132,7 @@ class ScaleSets(Writes):
         location = normal_location(required(given, "location"))
         profile = properties.get("virtualMachineProfile") or {}
         if flexible and not profile:
-            body = vmss_shape.new_flexible_body(rid, given, location, None, None, time.time())
+            body = vmss_shape.new_flexible_body(rid, given, location, None, None, clock.now())
             return self._begin(request, _fresh(rid, body, {}, ""), status=201, grow=0, remove=0)
         spot = profile.get("priority") in ("Spot", "Low")
         required(given, "sku.name")
@@ -142,7 +142,7 @@ class ScaleSets(Writes):
         secrets = _check_profile(rid.name, profile, image)
         user_data = profile.pop("userData", "")
         make = vmss_shape.new_flexible_body if flexible else vmss_shape.new_body
-        body = make(rid, given, location, size, image, time.time())
+        body = make(rid, given, location, size, image, clock.now())
         check_os_disk(body["properties"]["virtualMachineProfile"]["storageProfile"]["osDisk"], image)
         vmss_shape.check_capacity(body)
         self._check_subnets(body)
@@ -213,7 +213,7 @@ class ScaleSets(Writes):
 
     def _begin(self, request: Request, scale_set: Resource, *, status: int, grow: int, remove: int) -> Answer:
         """Store the scale set and its new instances, mark those that go, and begin the operation."""
-        scale_set.internal["since"] = time.time()
+        scale_set.internal["since"] = clock.now()
         self._core.store.put(scale_set)
         work, args = self._resize(request, scale_set, grow, remove)
         answer = self._core.operations.begin(

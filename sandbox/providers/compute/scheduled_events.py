@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from sandbox.arm import ids
 from sandbox.arm.core import Core
 from sandbox.arm.operations import ServerGone
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 
 TABLE = """CREATE TABLE IF NOT EXISTS scheduled_events (
     id TEXT PRIMARY KEY, scope TEXT NOT NULL, type TEXT NOT NULL, resource TEXT NOT NULL, name TEXT NOT NULL,
@@ -80,7 +80,7 @@ class ScheduledEvents:
             "DurationInSeconds": DURATION.get(kind, -1),
         }
         event_id, scope = str(uuid.uuid4()).upper(), _scope(resource)
-        row = (event_id, scope, kind, ids.key(resource.id), resource.body["name"], time.time() + seconds, 0)
+        row = (event_id, scope, kind, ids.key(resource.id), resource.body["name"], clock.now() + seconds, 0)
         with self._core.store.transaction() as db:
             db.execute("INSERT INTO scheduled_events VALUES (?,?,?,?,?,?,?,?)", (*row, json.dumps(about)))
             self._count(scope)
@@ -88,15 +88,18 @@ class ScheduledEvents:
 
     def wait(self, event_id: str) -> bool:
         """Block until the event is due or acknowledged, and start it. False if there is no such event (any more)."""
+        known = self._row(event_id)
+        if known is not None:  # so that a jump of the clock stops there
+            clock.later(known["not_before"] - clock.now(), lambda: None)
         while True:
             if self._core.operations.closed:
                 raise ServerGone
             row = self._row(event_id)
             if row is None:
                 return False
-            if row["started"] or row["not_before"] <= time.time() or self._core.store.get(row["resource"]) is None:
+            if row["started"] or row["not_before"] <= clock.now() or self._core.store.get(row["resource"]) is None:
                 break
-            time.sleep(min(0.1, max(row["not_before"] - time.time(), 0.01)))
+            clock.pause(0.1)
         with self._core.store.transaction() as db:
             db.execute("UPDATE scheduled_events SET started = 1 WHERE id = ?", (event_id,))
             self._count(row["scope"])

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from sandbox.arm import ids
@@ -14,6 +13,7 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import COMPUTE
 from sandbox.arm.paging import paged
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 
 from . import extensions, flexible_members, identities, own_interfaces, views, vm_disks, vm_shape
 from .limits import VM, Limits, require_size
@@ -141,7 +141,7 @@ class VirtualMachines(Writes):
             interfaces, owned = own_interfaces.make(request, rid, location, network)
             given_interfaces = network.get("networkInterfaces") or []
             properties["networkProfile"] = {"networkInterfaces": [*given_interfaces, *interfaces]}
-        body = vm_shape.new_body(rid, given, location, size, image, time.time())
+        body = vm_shape.new_body(rid, given, location, size, image, clock.now())
         check_os_disk(body["properties"]["storageProfile"]["osDisk"], image)
         identities.set_on(body, identities.merged(self._core, str(rid), None, given.get("identity"), replace=True))
         nics = self._check_nics(str(rid), body, size)

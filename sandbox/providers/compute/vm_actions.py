@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 from sandbox.arm.core import Core
@@ -12,6 +11,7 @@ from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import COMPUTE, Run
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 
 from . import flexible_members, vm_disks
 from .limits import VM, Limits, allocation_failed
@@ -91,7 +91,7 @@ class VmActions:
         """Write a VM whose state changes; its etag counts."""
         vm.properties["provisioningState"] = state
         vm.body["etag"] = f'"{int(vm.body["etag"].strip(chr(34))) + 1}"'
-        vm.internal["since"] = time.time()
+        vm.internal["since"] = clock.now()
         self._core.store.put(vm)
 
     def generalize(self, request: Request) -> Answer:
@@ -181,7 +181,7 @@ class VmActions:
                 vm.internal["power"] = power
             vm.internal["agent"] = vm.internal.get("power") == "running" or vm.internal.get("agent", False)
             vm.internal["error"] = {"code": error.code, "message": error.message} if error else None
-            vm.internal["since"] = time.time()
+            vm.internal["since"] = clock.now()
 
         changed = self._core.store.update(vm_id, change)
         if changed is not None and changed.internal.get("power") in ("running", "deallocated"):
@@ -237,7 +237,7 @@ class VmActions:
             storage = vm.properties["storageProfile"]
             storage["dataDisks"] = [disk for disk in storage["dataDisks"] if not disk.get("toBeDetached")]
             vm.properties["provisioningState"] = "Succeeded"
-            vm.internal["since"] = time.time()
+            vm.internal["since"] = clock.now()
 
         self._core.store.update(vm.id, change)
 

@@ -7,7 +7,6 @@ Boot diagnostics are links that lead nowhere; a machine never lacks a patch.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from sandbox.arm import ids
@@ -16,6 +15,7 @@ from sandbox.arm.errors import ArmError, invalid_parameter
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import Run, stamp
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 
 from .extensions import COMMANDS
 from .limits import INSTANCE, VM
@@ -110,7 +110,7 @@ class VmServices:
             "rebootPending": False,
             "criticalAndSecurityPatchCount": 0,
             "otherPatchCount": 0,
-            "startDateTime": stamp(time.time()),
+            "startDateTime": stamp(clock.now()),
             "availablePatches": [],
         }
 
@@ -123,7 +123,7 @@ class VmServices:
             "maintenanceWindowExceeded": False,
             **{f"{name}PatchCount": 0 for name in counts},
             "patches": [],
-            "startDateTime": stamp(time.time()),
+            "startDateTime": stamp(clock.now()),
         }
 
     # data disks
@@ -167,7 +167,7 @@ class VmServices:
             storage = machine.properties["storageProfile"]
             storage["dataDisks"] = [disk for disk in storage["dataDisks"] if not disk.get("toBeDetached")]
             machine.properties["provisioningState"] = "Succeeded"
-            machine.internal["since"] = time.time()
+            machine.internal["since"] = clock.now()
 
         machine = self._core.store.update(run.resource_id, change)
         return machine.properties["storageProfile"] if machine is not None else None

@@ -16,6 +16,7 @@ from sandbox.arm.dispatch import dispatch
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import PREEMPTED
+from sandbox.clock import clock
 from sandbox.providers.deployments.expressions import TemplateError
 from sandbox.providers.deployments.reading import Deployment
 from sandbox.providers.deployments.template import NESTED, Item
@@ -80,7 +81,7 @@ class Caller:
                 return failed.error() if failed else None
             if stopped():
                 raise Stopped
-            time.sleep(pause)
+            clock.pause(pause)
             pause = min(pause * 1.5, 0.5)
         return None
 
@@ -112,12 +113,13 @@ class Runner:
                         failed.add(key)
                         order.done(key)
                     else:
-                        running[pool.submit(self._one, item)] = item
+                        running[pool.submit(clock.worker(self._one), item)] = item
                 if not running:
                     if not order.is_active():
                         break
                     continue
-                done, _unfinished = wait(running, return_when=FIRST_COMPLETED)
+                with clock.watching():
+                    done, _unfinished = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     item = running.pop(future)
                     if self._settle(future.result()):
@@ -140,7 +142,7 @@ class Runner:
             raise Stopped
         if not item.wanted or item.existing:
             return None
-        outcome = Outcome(item, time.time(), 0.0)
+        outcome = Outcome(item, clock.now(), 0.0)
         try:
             body = item.body()
         except (TemplateError, ArmError) as error:
@@ -149,7 +151,7 @@ class Runner:
             outcome.status, outcome.error = 400, {"code": code, "message": text}
         else:
             self._put(item, body, outcome)
-        outcome.ended = time.time()
+        outcome.ended = clock.now()
         return outcome
 
     def _put(self, item: Item, body: dict[str, Any], outcome: Outcome) -> None:
@@ -160,7 +162,7 @@ class Runner:
                 break
             if self._stopped():
                 raise Stopped
-            time.sleep(min(float(answer.headers.get("Retry-After", 0.1)), 5))
+            clock.sleep(min(float(answer.headers.get("Retry-After", 0.1)), 5))
         outcome.status = answer.status
         if answer.status >= 400:
             outcome.error = answer.body["error"]

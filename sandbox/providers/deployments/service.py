@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import copy
 import re
-import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +16,7 @@ from sandbox.arm.errors import GATEWAY, ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import Run, Style
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 from sandbox.providers.deployments.expressions import TemplateError
 from sandbox.providers.deployments.preflight import preflight
 from sandbox.providers.deployments.reading import Deployment, checked_body, first_answer, invalid_template, read
@@ -63,7 +63,7 @@ class Deployments:
             resource.body["properties"] = {
                 **first_answer(deployment, properties),
                 "provisioningState": "Accepted",
-                **moment(time.time(), 0.0002),
+                **moment(clock.now(), 0.0002),
                 "correlationId": request.headers.get("x-ms-correlation-request-id") or str(uuid.uuid4()),
                 **deployment.described(),
             }
@@ -72,7 +72,7 @@ class Deployments:
             resource.internal = {
                 "request": {**properties, "parameters": values},
                 "operations": [],
-                "began": time.time(),
+                "began": clock.now(),
             }
             store.put(resource)
             return self._begin(request, resource, created=known is None)
@@ -243,5 +243,5 @@ def _body(request: Request, rid: ids.ResourceId) -> dict[str, Any]:
 
 def _sequence() -> str:
     """The name of an operation: counts down, so that the newest sorts first."""
-    ticks = int((datetime.now(UTC) - FIRST_TICK).total_seconds() * 10**7)
+    ticks = int((datetime.fromtimestamp(clock.now(), UTC) - FIRST_TICK).total_seconds() * 10**7)
     return f"{LONGEST_COUNTDOWN - ticks:020d}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from sandbox.clock import clock
 from sandbox.providers.deployments.evaluator import UNKNOWN, Scope, Special
 from sandbox.providers.deployments.expressions import TemplateError
 from sandbox.providers.deployments.functions import show_time
@@ -91,7 +92,7 @@ class Surroundings:
                 "tenantId": self.tenant,
             },
             "tenantresourceid": lambda _scope, given: f"/providers/{_pairs(given[0], given[1:])}",
-            "utcnow": lambda _scope, given: show_time(datetime.now(UTC), *given),
+            "utcnow": lambda _scope, given: show_time(datetime.fromtimestamp(clock.now(), UTC), *given),
         }
 
     def _subscription(self) -> dict[str, Any]:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +13,7 @@ from sandbox.arm.core import Core
 from sandbox.arm.errors import ArmError
 from sandbox.arm.operations import Run
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 from sandbox.providers.deployments.expressions import TemplateError
 from sandbox.providers.deployments.hashes import unique
 from sandbox.providers.deployments.reading import Deployment, read
@@ -154,7 +154,7 @@ def _end(resource: Resource, state: str, last: dict[str, Any] | None = None, **m
 
 
 def since(resource: Resource) -> dict[str, Any]:
-    return moment(time.time(), time.time() - resource.internal["began"])
+    return moment(clock.now(), clock.now() - resource.internal["began"])
 
 
 def moment(now: float, duration: float) -> dict[str, str]:
@@ -189,7 +189,7 @@ def _outputs_entry(deployment: str, name: str) -> dict[str, Any]:
     properties = {
         "provisioningOperation": "EvaluateDeploymentOutput",
         "provisioningState": "Succeeded",
-        **moment(time.time(), 0.05),
+        **moment(clock.now(), 0.05),
         "trackingId": str(uuid.uuid4()),
         "statusCode": "OK",
     }

@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-import time
-
 from sandbox.arm.core import Core, new_guid
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import STORAGE_CACHE, Run
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 from sandbox.providers import common
 
 from . import shapes
@@ -67,7 +66,7 @@ class FileSystems:
             raise shapes.bad("zones", "A file system lives in one availability zone: give one zone at most.")
         self._check_region(subnet, location)
         check_quota(self._core, request.subscription, location)
-        now = time.time()
+        now = clock.now()
         body: Json = {
             "name": request.id.name,
             "id": str(request.id),
@@ -141,7 +140,7 @@ class FileSystems:
         if "identity" in given:
             known.body.pop("identity", None)
             known.body.update(self._identity(given))
-        known.body["systemData"] = shapes.system_data(request.claims, time.time(), known.body["systemData"])
+        known.body["systemData"] = shapes.system_data(request.claims, clock.now(), known.body["systemData"])
 
     # parts
 
@@ -187,7 +186,7 @@ class FileSystems:
         with self._core.store.transaction():
             known = self._with_container(request)
             path = str((request.body or {}).get("filesystemPath") or "/")
-            status = {"state": "InProgress", "lastStartedTime": shapes.moment(time.time()), "percentComplete": 0}
+            status = {"state": "InProgress", "lastStartedTime": shapes.moment(clock.now()), "percentComplete": 0}
             known.properties["hsm"]["archiveStatus"] = [{"filesystemPath": path, "status": status}]
             self._core.store.put(known)
             # The progress is told by the file system itself: the answer names no operation.
@@ -270,7 +269,7 @@ def _end_archive(known: Resource, state: str) -> bool:
     going = [entry for entry in known.properties["hsm"].get("archiveStatus") or []
              if entry["status"]["state"] == "InProgress"]  # fmt: skip
     for entry in going:
-        entry["status"].update(state=state, lastCompletionTime=shapes.moment(time.time()))
+        entry["status"].update(state=state, lastCompletionTime=shapes.moment(clock.now()))
         if state == "Completed":
             entry["status"]["percentComplete"] = 100
     return bool(going)

@@ -8,7 +8,6 @@ by itself, automatic jobs run until they are disabled, an expansion ends with th
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +17,7 @@ from sandbox.arm.ids import ResourceId
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import STORAGE_CACHE, Run, stamp
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 from sandbox.providers import common
 
 from . import shapes
@@ -249,7 +249,7 @@ def _expanded(core: Core, job: Resource, file_system: Resource) -> None:
 
 def _end(kind: Kind, job: Resource, state: str) -> None:
     """Write the end of a job into its status, unless it is over."""
-    status, now = job.properties["status"], stamp(time.time())
+    status, now = job.properties["status"], stamp(clock.now())
     if status["state"] not in ("InProgress", "Cancelling", "Disabling"):
         return
     status["state"] = state
@@ -269,7 +269,7 @@ def _end(kind: Kind, job: Resource, state: str) -> None:
 
 def job_body(kind: Kind, rid: ResourceId, location: str, settings: Json) -> Json:
     """A job that has just begun."""
-    properties = {"provisioningState": "Creating", **settings, "status": first_status(kind, stamp(time.time()))}
+    properties = {"provisioningState": "Creating", **settings, "status": first_status(kind, stamp(clock.now()))}
     return {"name": rid.name, "id": str(rid), "type": kind.type, "location": location, "properties": properties}
 
 
