@@ -68,8 +68,9 @@ disks 30, network interfaces 40, virtual networks 60, NAT gateways 65, security 
     answers; ``network_recovered`` (offered by network) is called just before it.
 ``scheduled_events`` (optional): an object with ``document(resource_id)`` and ``start(resource_id, event_ids)``.
 
-**Time** is ``sandbox.clock.clock``: ``now()``, ``sleep()``, ``pause()`` (in loops that wait for something else to happen),
-``later()``. Works that give work to threads of their own wrap it in ``clock.worker`` and wait for it in ``clock.watching``.
+**Time** is ``sandbox.clock.clock``: ``now()``, ``sleep()``, ``later()``, and ``pause()`` in loops that wait for
+something else to happen. Works that give work to threads of their own wrap it in ``clock.worker``, and wait for it in
+``clock.watching``.
 
 ``core.driver`` is the machine driver (``sandbox.machines.Driver``), ``core.settings`` has ``time_scale`` and ``state``.
 ``core.admin[name]`` is what the command line may ask a running server for: a function of a JSON value that answers one.
