@@ -88,4 +88,8 @@ def scheduler(name: str) -> Scheduler:
         from .slurm import Slurm
 
         return Slurm()
+    if name == "openpbs":
+        from .openpbs import OpenPbs
+
+        return OpenPbs()
     raise ValueError(f"unknown scheduler {name}")

@@ -41,6 +41,7 @@ class Kind(abc.ABC):
 
 def kinds() -> dict[str, Kind]:
     """All kinds by the name that ``scheduler.type`` has for them."""
+    from .openpbs import OpenPbs
     from .slurm import Slurm
 
-    return {"slurm": Slurm()}
+    return {"openpbs": OpenPbs(), "slurm": Slurm()}
