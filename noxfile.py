@@ -79,6 +79,12 @@ def e2e(session: nox.Session) -> None:
 
 
 @nox.session
+def conformance(session: nox.Session) -> None:
+    """Every scheduler through the same cases, each on a cluster of its own: booted nodes, the real scheduler."""
+    _pytest(session, "tests/conformance", "-q", "-n", "3", "--dist", "loadgroup")
+
+
+@nox.session
 def sanity(session: nox.Session) -> None:
     """ansible-test sanity, in a copy of the collection at the path that ansible-test demands."""
     with tempfile.TemporaryDirectory(prefix="azure_hpc-sanity-") as scratch:
@@ -129,7 +135,7 @@ def demo(session: nox.Session) -> None:
 def test(session: nox.Session) -> None:
     """All that CI runs, one after the other, with the time that each took."""
     took: list[tuple[str, float]] = []
-    for step in (lint, unit, integration, sanity, molecule, e2e):
+    for step in (lint, unit, integration, sanity, molecule, e2e, conformance):
         print(f"\n=== {step.__name__}: {(step.__doc__ or '').strip()}", flush=True)
         begun = time.monotonic()
         step(session)

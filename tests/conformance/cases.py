@@ -85,7 +85,8 @@ def hostile_names(site: Site) -> None:
 
 def job_during_drain(site: Site) -> None:
     """a job that comes while idle nodes are taken away runs once, to its end"""
-    site.until("a node is being taken away", lambda: any(words in line for line in site.lines[-6:] for words in GOING))
+    begun = len(site.lines)
+    site.until("a node is taken away", lambda: any(words in line for line in site.lines[begun:] for words in GOING))
     job = site.submit(Ask(seconds=3))
     site.finish(job)
     time.sleep(1)
