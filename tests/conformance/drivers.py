@@ -126,4 +126,48 @@ class Slurm(Driver):
         return f"squeue --noheader --jobs={identity} --states=RUNNING --format=yes"
 
 
-DRIVERS: dict[str, type[Driver]] = {"slurm": Slurm}
+class HTCondor(Driver):
+    """HTCondor: an exclusive job asks for all CPUs of a node, a parallel one runs its script on every node."""
+
+    type = "htcondor"
+    show = "condor_q -allusers -nobatch; condor_status"
+    daemon = "condor"
+
+    def definition(self, arrays: list[str]) -> dict[str, Any]:
+        quick = {"NEGOTIATOR_INTERVAL": 5, "NEGOTIATOR_CYCLE_DELAY": 2, "SCHEDD_INTERVAL": 5, "UPDATE_INTERVAL": 5}
+        return {"scheduler": {"type": "htcondor", "condor_config": quick}}
+
+    def files(self, ask: Ask, token: str) -> dict[str, str]:
+        name = (ask.name or token).replace('"', '\\"')
+        lines = [
+            f"batch_name = {name}",
+            f"executable = {token}.sh",
+            f"request_cpus = {4 if ask.exclusive else ask.cpus}",
+            "request_memory = 256",
+            f'requirements = node_array == "{ask.array}"',
+            f"log = {token}.events",
+            f"output = {token}.log",
+            f"error = {token}.log",
+            *([f"request_gpus = {ask.gpus}"] if ask.gpus else []),
+            *(["universe = parallel", f"machine_count = {ask.nodes}"] if ask.nodes > 1 else []),
+            f"queue {ask.tasks or 1}",
+        ]
+        return {f"{token}.sub": "\n".join(lines) + "\n"}
+
+    def submit(self, ask: Ask, token: str) -> str:
+        return f"condor_submit -terse {token}.sub"
+
+    def identity(self, output: str) -> str:
+        return output.split()[0]
+
+    def reason(self, identity: str) -> str:
+        return f"condor_q -long {identity}"
+
+    def cancel(self, identity: str) -> str:
+        return f"condor_rm {identity}"
+
+    def running(self, identity: str) -> str:
+        return f"condor_q {identity} -af JobStatus | sed -n s/^2$/yes/p"
+
+
+DRIVERS: dict[str, type[Driver]] = {"slurm": Slurm, "htcondor": HTCondor}
