@@ -18,12 +18,15 @@ PROVIDERS = (
     "moves",
     "deployments",
     "identity",
+    "federated",
     "authorization",
+    "access_questions",
     "network",
     "compute",
     "storagecache",
     "storage",
     "monitor",
+    "workspaces",
     "cost",
 )
 

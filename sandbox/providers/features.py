@@ -51,7 +51,7 @@ class Features:
         shown = {"properties": {"state": state}, "id": own, "type": TYPE}
         return {**shown, "name": f"{namespace}/{name}"}
 
-    def list(self, request: Request) -> Answer:
+    def list_(self, request: Request) -> Answer:
         wanted = request.params.get("namespace", "").lower()
         found = [
             self._shown(request.subscription, namespace, name)
@@ -90,15 +90,16 @@ class Features:
 
     def operations(self, request: Request) -> Answer:
         """What a provider can do here: the actions of its routes."""
-        wanted = request.params["namespace"].lower()
-        found = sorted({action for action in self._actions() if action.split("/")[0].lower() == wanted})
+        found = self.actions(request.params["namespace"])
         if not found:
             message = f"The resource namespace '{request.params['namespace']}' is invalid."
             raise ArmError(404, "InvalidResourceNamespace", message, headers=GATEWAY)
         return Answer(200, {"value": [_operation(action) for action in found]})
 
-    def _actions(self) -> set[str]:
-        return {action_of(route.method, route.template) for route in self._core.router.routes() if route.type}
+    def actions(self, namespace: str) -> list[str]:
+        """The actions of a provider as roles name them."""
+        every = {action_of(route.method, route.template) for route in self._core.router.routes() if route.type}
+        return sorted(action for action in every if action.split("/")[0].lower() == namespace.lower())
 
 
 def _operation(action: str) -> dict[str, Any]:
@@ -110,8 +111,8 @@ def _operation(action: str) -> dict[str, Any]:
 def register(core: Core) -> None:
     features, add = Features(core), core.router.add
     base = f"{SUBSCRIPTION}/providers/Microsoft.Features"
-    add("GET", f"{base}/features", features.list, type=TYPE, kind="list")
-    add("GET", f"{base}/providers/{{namespace}}/features", features.list, type=TYPE, kind="list")
+    add("GET", f"{base}/features", features.list_, type=TYPE, kind="list")
+    add("GET", f"{base}/providers/{{namespace}}/features", features.list_, type=TYPE, kind="list")
     one = f"{base}/providers/{{namespace}}/features/{{feature}}"
     add("GET", one, features.get, type=TYPE)
     add("POST", f"{one}/register", features.register, type=TYPE)

@@ -18,7 +18,9 @@ from sandbox.arm.operations import Run, Style, stamp
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
 from sandbox.providers import common
+from sandbox.providers.kept import Kept, Plain
 
+NAMESPACE = "Microsoft.Insights"
 ALERTS = "Microsoft.Insights/metricAlerts"
 ACTIONS = "Microsoft.Insights/actionGroups"
 WORKSPACES = "Microsoft.OperationalInsights/workspaces"
@@ -41,72 +43,13 @@ WORKSPACE_SKUS = (
 )
 
 
-class Kept:
-    """Resources of ``global`` location that are kept as given."""
-
-    def __init__(self, core: Core, kind: str, created: int) -> None:
-        self._core = core
-        self._kind = kind
-        self._created = created
-
-    def shape(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The properties as they are kept."""
-        raise NotImplementedError
-
-    def put(self, request: Request) -> Answer:
-        request.body = shapes.read(request.body, {"location": str, "properties": dict})
-        with self._core.store.transaction():
-            known = self._core.store.get(request.id)
-            resource = known or Resource(str(request.id), {})
-            resource.body = {
-                "id": resource.id,
-                "name": request.id.name,
-                "type": self._kind,
-                "location": str(request.body.get("location") or "global").lower(),
-            }
-            found = common.tags(request.body)
-            if found is not None:
-                resource.body["tags"] = found
-            resource.body["properties"] = self.shape(request.body.get("properties") or {})
-            self._core.store.put(resource)
-        return Answer(200 if known else self._created, resource.body)
-
-    def patch(self, request: Request) -> Answer:
-        request.body = shapes.read(request.body, {"properties": dict})
-        with self._core.store.transaction():
-            resource = self._core.require(request.id)
-            found = common.tags(request.body)
-            if found is not None:
-                resource.body["tags"] = found
-            resource.body["properties"] = self.shape({**resource.properties, **(request.body.get("properties") or {})})
-            self._core.store.put(resource)
-        return Answer(200, resource.body)
-
-    def delete(self, request: Request) -> Answer:
-        self._core.require_group(request.subscription, request.group)
-        known = self._core.store.exists(request.id)
-        self._core.store.delete(request.id)
-        return Answer(200 if known else 204)
-
-    def routes(self) -> None:
-        self._core.router.resource(
-            self._kind,
-            get=self._core.get_handler,
-            put=self.put,
-            patch=self.patch,
-            delete=self.delete,
-            list=self._core.list_handler,
-            list_all=self._core.list_handler,
-        )
-
-
 class Alerts(Kept):
     """Metric alerts."""
 
     def __init__(self, core: Core) -> None:
-        super().__init__(core, ALERTS, 200)
+        super().__init__(core, ALERTS, 200, "global")
 
-    def shape(self, given: dict[str, Any]) -> dict[str, Any]:
+    def shape(self, given: dict[str, Any], known: Resource | None) -> dict[str, Any]:
         for key in ("severity", "enabled", "evaluationFrequency", "windowSize", "criteria", "scopes"):
             if given.get(key) is None:
                 raise ArmError(400, "BadRequest", f"The property '{key}' is required and was not provided.")
@@ -151,9 +94,9 @@ class ActionGroups(Kept):
     """Action groups: whom an alert would tell."""
 
     def __init__(self, core: Core) -> None:
-        super().__init__(core, ACTIONS, 201)
+        super().__init__(core, ACTIONS, 201, "global")
 
-    def shape(self, given: dict[str, Any]) -> dict[str, Any]:
+    def shape(self, given: dict[str, Any], known: Resource | None) -> dict[str, Any]:
         short = given.get("groupShortName")
         if not isinstance(short, str) or not 1 <= len(short) <= 12:
             raise ArmError(400, "InvalidActionGroupShortName", "The group short name must have 1 to 12 characters.")
@@ -297,6 +240,8 @@ def register(core: Core) -> None:
     alerts.routes()
     core.router.action(ALERTS, "status", alerts.status, method="GET")
     ActionGroups(core).routes()
+    Plain(core, f"{NAMESPACE}/activityLogAlerts", {"enabled": True}, placed="global").routes()
+    Plain(core, f"{NAMESPACE}/autoscaleSettings", {"enabled": True, "notifications": []}, placed="region").routes()
     core.operations.add_style(STYLE)
     core.operations.register("workspaces.create", workspaces.create_work)
     core.router.resource(

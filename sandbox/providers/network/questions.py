@@ -131,9 +131,7 @@ class Questions:
         return {"value": found}
 
     def configurations(self, request: Request) -> Answer:
-        return Answer(
-            200, {"value": self._interfaces.shown(self._core.require(request.id))["properties"]["ipConfigurations"]}
-        )
+        return Answer(200, {"value": self._core.require(request.id).properties["ipConfigurations"]})
 
     def configuration(self, request: Request) -> Answer:
         names = request.params
