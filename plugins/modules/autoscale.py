@@ -123,7 +123,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet impo
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import layout
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.plan import Plan
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Queue
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner import explain, slurm
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner import explain, packed, slurm
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import with_growth
 
 OPTIONS = Arguments(
@@ -149,10 +149,11 @@ def carry_out(session: Session, cluster: Cluster, queue: Queue, claim_wait: int,
     observed = time.monotonic() - begun
     known_sizes = catalog.sizes_in_tags(seen.tags.values())
     offer, plan = catalog.lazily(session, cluster.location, known_sizes), layout(cluster)
+    planner = slurm.plan if cluster.scheduler.type == "slurm" else packed.plan
 
     def decide(now_there: Fleet) -> Plan:
         known = offer if now_there is seen.fleet else with_growth(offer, seen.fleet, now_there)
-        return slurm.plan(cluster, plan, queue, now_there, known, now)
+        return planner(cluster, plan, queue, now_there, known, now)
 
     runner = passes.Runner(session, decide, cluster.autoscale, claim_wait, now)
     result = runner.run(seen, queue, check)

@@ -9,6 +9,7 @@ import typing as t
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.resources import place
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import Session, together
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog, Quota, VmSize
@@ -52,24 +53,30 @@ def lazily(session: Session, location: str, known: t.Mapping[str, VmSize]) -> Ca
 
     The list of sizes is megabytes long and takes Azure seconds, so it is only asked for if a size is not ``known``.
     """
-    return Catalog(location, Lazy(lambda: sizes(session, location), known), Lazy(lambda: quotas(session, location)))
+    return Catalog(
+        location,
+        Lazy(lambda: sizes(session, location), known),
+        Lazy(lambda: quotas(session, location)),
+        Lazy(lambda: price_list(session, location, known)),
+    )
 
 
 def facts_tag(size: VmSize) -> str:
-    """What a pass has to know about the size of a scale set, as a tag: ``<vCPUs> <family>``."""
-    return f"{size.vcpus} {size.family}"
+    """What a pass has to know about the size of a scale set, as a tag: ``<vCPUs> <family> <memory in MiB> <GPUs>``."""
+    return f"{size.vcpus} {size.family} {size.memory_mib} {size.gpus}"
 
 
 def sizes_in_tags(tags: t.Iterable[t.Mapping[str, str]]) -> dict[str, VmSize]:
-    """The sizes that scale sets say in their tags, as far as they make sense: name, family and vCPUs only. Pure."""
+    """The sizes that scale sets say in their tags, as far as they make sense: what `facts_tag` says only. Pure."""
     found = {}
     for mine in tags:
         name, facts = (
             mine.get("hpc-vm-size", ""),
-            re.fullmatch(r"([0-9]{1,5}) ([A-Za-z0-9_]+)", mine.get(FACTS_TAG, "")),
+            re.fullmatch(r"([0-9]{1,5}) ([A-Za-z0-9_]+) ([0-9]{1,9}) ([0-9]{1,3})", mine.get(FACTS_TAG, "")),
         )
         if name and facts:
-            found[name.lower()] = VmSize(name, family=facts.group(2), vcpus=int(facts.group(1)), memory_mib=0)
+            vcpus, memory, gpus = (int(facts.group(number)) for number in (1, 3, 4))
+            found[name.lower()] = VmSize(name, family=facts.group(2), vcpus=vcpus, memory_mib=memory, gpus=gpus)
     return found
 
 
@@ -153,6 +160,17 @@ def priced(session: Session, catalog: Catalog, names: t.Iterable[str]) -> Catalo
         regular, spot = prices(item for item in items if str(item.get("armSkuName", "")).lower() == name.lower())
         found[name.lower()] = replace(found[name.lower()], price=regular, spot_price=spot)
     return replace(catalog, sizes=found)
+
+
+def price_list(
+    session: Session, location: str, known: t.Mapping[str, VmSize]
+) -> dict[str, tuple[float | None, float | None]]:
+    """Regular and spot price of sizes by lower-case name; those that cannot be read are not known: {}."""
+    try:
+        found = priced(session, Catalog(location, known), known)
+    except AzureError:
+        return {}
+    return {name: (size.price, size.spot_price) for name, size in found.sizes.items()}
 
 
 def _price_query(location: str, names: t.Sequence[str]) -> dict[str, str]:

@@ -41,12 +41,26 @@ class Quota:
 
 @dataclass(frozen=True)
 class Catalog:
-    """What one location offers to one subscription. Keys of ``sizes`` and ``quotas`` are lower case."""
+    """What one location offers to one subscription. Keys of ``sizes``, ``quotas`` and ``prices`` are lower case.
+
+    ``prices`` are regular and spot price in USD/hour of sizes that do not say theirs. ``spent`` says under ``month``
+    what the cluster has cost since the month began, in USD, and is empty when nobody knows.
+    """
 
     location: str
     sizes: t.Mapping[str, VmSize] = field(default_factory=dict)
     quotas: t.Mapping[str, Quota] = field(default_factory=dict)
+    prices: t.Mapping[str, tuple[t.Optional[float], t.Optional[float]]] = field(default_factory=dict)
+    spent: t.Mapping[str, float] = field(default_factory=dict)
 
     def size(self, name: str) -> t.Optional[VmSize]:
         """The size of that name in any case, or None."""
         return self.sizes.get(name.lower())
+
+    def price(self, name: str, spot: bool) -> t.Optional[float]:
+        """What one machine of a size costs in USD/hour, None when that is not known."""
+        size = self.size(name)
+        mine = (size.spot_price if spot else size.price) if size else None
+        if mine is not None:
+            return mine
+        return self.prices.get(name.lower(), (None, None))[1 if spot else 0]

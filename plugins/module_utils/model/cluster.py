@@ -81,13 +81,19 @@ class NodeArray:
     ``vm_sizes`` are in order of preference; ``max_nodes`` and ``max_vcpus`` (0: no limit) hold for the whole array.
     ``zones`` empty means regional. ``placement_group`` puts nodes into scale sets of at most 100 with
     ``singlePlacementGroup`` (InfiniBand). ``max_price`` (USD/hour, -1: up to the regular price) is for spot.
+    There are never fewer than ``min_nodes``, and ``warm_nodes`` wait without a job beyond those that jobs need. An idle
+    node goes after ``idle_timeout`` seconds (0: as `AutoscalePolicy` has it), never with ``keep_alive``; these three
+    are for schedulers other than Slurm, whose own options say the same.
     """
 
     name: str
     vm_sizes: tuple[SizeChoice, ...]
     max_nodes: int
     min_nodes: int = 0
+    warm_nodes: int = 0
     max_vcpus: int = 0
+    idle_timeout: int = 0
+    keep_alive: bool = False
     priority: str = "regular"
     max_price: float = -1.0
     zones: tuple[str, ...] = ()
@@ -126,12 +132,23 @@ class FileSystem:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What compute nodes may cost in USD, by list prices: in every hour, and since the month began; 0: no limit."""
+
+    per_hour: float = 0.0
+    per_month: float = 0.0
+
+
+@dataclass(frozen=True)
 class AutoscalePolicy:
     """How passes behave; times are in seconds.
 
     A node is powered down after ``idle_timeout`` without a job, replaced when it has not joined ``boot_timeout``
     after its machine was asked for, given up after ``resume_timeout``. ``orphan_grace`` is how old a machine that no
     node claims may get. A failed allocation makes its scale set unavailable for ``backoff_min`` to ``backoff_max``.
+    Over all node arrays there are at most ``max_nodes`` nodes with ``max_vcpus`` vCPUs, at most ``grow_per_minute`` are
+    asked for in a minute and ``shrink_at_once`` are being deleted at a time (0: no limit). When more than
+    ``brake_percent`` of the nodes that should be up do not answer, nothing is deleted or bought for their sake.
     """
 
     idle_timeout: int = 300
@@ -141,6 +158,12 @@ class AutoscalePolicy:
     orphan_grace: int = 300
     backoff_min: int = 300
     backoff_max: int = 3600
+    max_nodes: int = 0
+    max_vcpus: int = 0
+    grow_per_minute: int = 0
+    shrink_at_once: int = 0
+    brake_percent: int = 40
+    budget: Budget = field(default_factory=Budget)
     decision_log: str = ""
 
 

@@ -182,7 +182,10 @@ def _array(section: Section, kind: Kind) -> _cluster.NodeArray:
         vm_sizes=_size_choices(section, max_nodes),
         max_nodes=max_nodes,
         min_nodes=section.number("min_nodes", 0),
+        warm_nodes=section.number("warm_nodes", 0),
         max_vcpus=section.number("max_vcpus", 0),
+        idle_timeout=section.number("idle_timeout", 0, high=30 * 86400),
+        keep_alive=section.flag("keep_alive", False),
         priority=priority,
         max_price=_max_price(section, priority),
         zones=section.texts("zones", pattern=r"[1-9]", rule='must be the number of a zone as a text: "1"'),
@@ -275,12 +278,28 @@ def _file_system(section: Section) -> _cluster.FileSystem:
 
 def _autoscale(section: Section) -> _cluster.AutoscalePolicy:
     usual = _cluster.AutoscalePolicy()
-    seconds = {
+    seconds = ("idle_timeout", "boot_timeout", "resume_timeout", "suspend_timeout", "orphan_grace")
+    numbers = {
         key: section.number(key, getattr(usual, key), low=1, high=30 * 86400)
-        for key in _names(_cluster.AutoscalePolicy)
-        if key != "decision_log"
+        for key in (*seconds, "backoff_min", "backoff_max")
     }
-    return _cluster.AutoscalePolicy(**seconds, decision_log=section.text("decision_log", ""))
+    for key in ("max_nodes", "max_vcpus", "grow_per_minute", "shrink_at_once"):
+        numbers[key] = section.number(key, getattr(usual, key))
+    numbers["brake_percent"] = section.number("brake_percent", usual.brake_percent, low=1, high=100)
+    budget = section.section("budget", _names(_cluster.Budget))
+    return _cluster.AutoscalePolicy(
+        **numbers,
+        budget=_cluster.Budget(_usd(budget, "per_hour"), _usd(budget, "per_month")),
+        decision_log=section.text("decision_log", ""),
+    )
+
+
+def _usd(section: Section, key: str) -> float:
+    value = section.data.get(key, 0)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 10**9:
+        section.wrong(key, "must be a number of USD, 0 for no limit")
+        return 0.0
+    return float(value)
 
 
 def _tags(section: Section) -> dict[str, str]:

@@ -147,6 +147,10 @@ def _array_limits(mistakes: Mistakes, cluster: Cluster, array: NodeArray, path: 
         mistakes.add(f"{path}.max_nodes", f"is {array.max_nodes}, below min_nodes {array.min_nodes}")
     elif array.min_nodes > sum(size.max_nodes for size in array.vm_sizes):
         mistakes.add(f"{path}.min_nodes", "is more than all vm_sizes together may have")
+    if array.warm_nodes > array.max_nodes:
+        mistakes.add(f"{path}.warm_nodes", f"is {array.warm_nodes}, above max_nodes {array.max_nodes}")
+    if cluster.scheduler.type == "slurm":
+        _slurm_has_its_own(mistakes, array, path)
     seen: dict[str, int] = {}
     for number, size in enumerate(array.vm_sizes):
         at = f"{path}.vm_sizes[{number}]"
@@ -158,6 +162,17 @@ def _array_limits(mistakes: Mistakes, cluster: Cluster, array: NodeArray, path: 
             mistakes.add(
                 at, f"may have {size.max_nodes} nodes, but its scale sets hold {limit}; use another node array"
             )
+
+
+def _slurm_has_its_own(mistakes: Mistakes, array: NodeArray, path: str) -> None:
+    """Slurm itself powers nodes down, so it has to be told in its own words when not to."""
+    for key, instead in (
+        ("warm_nodes", "use min_nodes"),
+        ("idle_timeout", "use SuspendTime in the options of its partitions"),
+        ("keep_alive", "use SuspendExcParts in scheduler.slurm_conf"),
+    ):
+        if getattr(array, key):
+            mistakes.add(f"{path}.{key}", f"is not for Slurm, which powers nodes down itself: {instead}")
 
 
 def _partitions(mistakes: Mistakes, cluster: Cluster, queues: str) -> None:
@@ -202,6 +217,9 @@ def _timeouts(mistakes: Mistakes, policy: AutoscalePolicy) -> None:
         if not wrong and getattr(policy, low) > getattr(policy, high):
             message = f"is {getattr(policy, low)} s, longer than {high} with {getattr(policy, high)} s"
             mistakes.add(f"autoscale.{low}", message)
+    budget = policy.budget
+    if not mistakes.at("autoscale.budget") and budget.per_hour and 0 < budget.per_month < budget.per_hour:
+        mistakes.add("autoscale.budget.per_month", f"is {budget.per_month:g} USD, less than per_hour")
 
 
 def _derived_names(mistakes: Mistakes, cluster: Cluster) -> None:

@@ -64,11 +64,12 @@ def offers(cluster: Cluster, catalog: Catalog) -> tuple[Offer, ...]:
     for spec in _layout.layout(cluster).scale_sets:
         size = catalog.size(spec.vm_size)
         if size is not None:
-            found.append(_offer(cluster, spec, size))
+            found.append(offer(cluster, spec, size))
     return tuple(found)
 
 
-def _offer(cluster: Cluster, spec: _layout.ScaleSetSpec, size: VmSize) -> Offer:
+def offer(cluster: Cluster, spec: _layout.ScaleSetSpec, size: VmSize) -> Offer:
+    """The offer of one scale set."""
     array = cluster.array(spec.node_array)
     return Offer(
         scale_set=spec.name,

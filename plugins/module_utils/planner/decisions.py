@@ -17,7 +17,6 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view imp
     PREFIX,
     Machine,
     NodeState,
-    View,
     job_key,
 )
 
@@ -25,14 +24,24 @@ COMMENTS = 200
 _SETTLED = ("succeeded", "failed", "")
 
 
+class Seen(t.Protocol):
+    """What decisions are about: machines, and scale sets by name in lower case."""
+
+    machines: list[Machine]
+    scale_sets: dict[str, ScaleSet]
+
+
 class Decisions:
     """What a pass has decided so far. Asking twice for the same thing changes nothing."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: Seen) -> None:
         self._view = view
         self._shrink: dict[str, tuple[Machine, str]] = {}
         self._marks: dict[str, steps.MarkUnavailable] = {}
         self._grow: dict[str, tuple[ScaleSetSpec, list[NodeState]]] = {}
+        self._buy: dict[str, tuple[ScaleSetSpec, int, str]] = {}
+        self._add: dict[str, steps.Add] = {}
+        self._kick = ""
         self._claims: dict[str, steps.Claim] = {}
         self._release: dict[str, str] = {}
         self._drain: dict[str, tuple[str, bool]] = {}
@@ -62,6 +71,18 @@ class Decisions:
     def grow(self, spec: ScaleSetSpec, node: NodeState) -> None:
         """One more machine in a set, for a node."""
         self._grow.setdefault(spec.name.casefold(), (spec, []))[1].append(node)
+
+    def buy(self, spec: ScaleSetSpec, count: int, reason: str) -> None:
+        """``count`` more machines in a set, whatever nodes they become; said once for each set."""
+        self._buy[spec.name.casefold()] = (spec, count, reason)
+
+    def add(self, step: steps.Add) -> None:
+        """Make a node known to the scheduler."""
+        self._add[step.node] = step
+
+    def kick(self, reason: str) -> None:
+        """Have the scheduler look at its queue."""
+        self._kick = reason
 
     def claim(self, state: NodeState, machine: Machine, reason: str) -> None:
         """Give a machine to a node as soon as its address and name are known."""
@@ -142,7 +163,9 @@ class Decisions:
         scheduler.extend(steps.Resume(names, why) for why, names in _by_reason(resume))
         scheduler.extend(steps.Wake(names, why) for why, names in _by_reason(self._wake))
         scheduler.extend(self._claims[name] for name in sorted(self._claims, key=hostlist.sort_key))
+        scheduler.extend(self._add[name] for name in sorted(self._add, key=hostlist.sort_key))
         scheduler.extend(self._comment_steps())
+        scheduler.extend([steps.Kick(self._kick)] if self._kick else [])
         unmet = (
             steps.Unmet(tuple(sorted(jobs, key=hostlist.sort_key)), why) for why, jobs in sorted(self._unmet.items())
         )
@@ -155,20 +178,22 @@ class Decisions:
         for name in sorted(by_set):
             found = sorted(by_set[name], key=lambda item: item[0].order)
             ids = tuple(machine.instance.instance_id for machine, _reason in found)
-            yield steps.Shrink(name, ids, listing([reason for _machine, reason in found]))
+            yield steps.Shrink(name, ids, listing(list(dict.fromkeys(reason for _machine, reason in found))))
 
     def _grow_steps(self) -> t.Iterator[steps.Grow]:
         kept = self.kept()
-        for key in sorted(self._grow):
-            spec, nodes = self._grow[key]
+        wanted = {key: (spec, len(nodes), _growth_reason(nodes)) for key, (spec, nodes) in self._grow.items()}
+        wanted.update(self._buy)
+        for key in sorted(wanted):
+            spec, count, reason = wanted[key]
             item = self._view.scale_sets[key]
             shrunk = sum(machine.scale_set.name == item.name for machine, _reason in self._shrink.values())
             current = max(0, item.capacity - shrunk)
-            target = kept.get(key, 0) + len(nodes)
+            target = kept.get(key, 0) + count
             # Azure may have lost machines that the capacity still counts: asking for the same number again mends that.
             lost = item.provisioning_state.lower() in _SETTLED and len(item.instances) < item.capacity
             if target > current or lost:
-                yield steps.Grow(spec.name, max(target, current), current, _growth_reason(nodes))
+                yield steps.Grow(spec.name, max(target, current), current, reason)
 
     def _comment_steps(self) -> t.Iterator[steps.Comment]:
         # Each comment is a command. Of a long queue the jobs in front are told, the others when it is their turn.

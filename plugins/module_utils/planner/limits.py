@@ -14,6 +14,8 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet impo
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, ScaleSetSpec
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import clock
 
+MINUTE, MONTH_LAG = 60, 24
+
 
 @dataclasses.dataclass(frozen=True)
 class Room:
@@ -78,6 +80,7 @@ class Limits:
         leaving: t.Mapping[str, int],
     ) -> None:
         self._arrays = {array.name: array for array in cluster.node_arrays}
+        self._policy = cluster.autoscale
         self._groups = {(group.node_array, group.vm_size.lower()): group for group in layout.node_groups}
         self._sets, self._catalog, self._now = scale_sets, catalog, now
         self._count: dict[str, int] = dict(kept)
@@ -89,6 +92,11 @@ class Limits:
         self._taken: dict[str, int] = {}
         self._returning: t.Optional[dict[str, int]] = None
         self._demands: dict[str, dict[str, int]] = {}
+        self._total_nodes = self._total_vcpus = 0
+        self._young = sum(
+            0 < item_now.created_at > now - MINUTE for item in scale_sets.values() for item_now in item.instances
+        )
+        self._hourly: t.Optional[float] = None
         for name, item in scale_sets.items():
             self._add(item.node_array, item.vm_size, kept.get(name, 0))
 
@@ -97,6 +105,9 @@ class Limits:
         self._array_nodes[array] = self._array_nodes.get(array, 0) + count
         self._array_vcpus[array] = self._array_vcpus.get(array, 0) + count * self._vcpus(vm_size)
         self._group_nodes[group] = self._group_nodes.get(group, 0) + count
+        self._total_nodes += count
+        if self._policy.max_vcpus:
+            self._total_vcpus += count * self._vcpus(vm_size)
 
     def _vcpus(self, vm_size: str) -> int:
         size = self._catalog.size(vm_size)
@@ -111,6 +122,9 @@ class Limits:
         key = spec.name.casefold()
         self._count[key] = self._count.get(key, 0) + count
         self._add(spec.node_array, spec.vm_size, count)
+        self._young += count
+        if self._hourly is not None:
+            self._hourly += count * (self._price(spec) or 0.0)
         for quota, amount in self._quotas(spec).items():
             self._taken[quota] = self._taken.get(quota, 0) + amount * count
 
@@ -147,7 +161,14 @@ class Limits:
         refused = self.refused(spec)
         if refused is not None:
             return refused
-        return min((self._set_room(spec), *self._array_rooms(spec), *self._quota_rooms(spec)), key=lambda r: r.count)
+        rooms = (
+            self._set_room(spec),
+            *self._array_rooms(spec),
+            *self._cluster_rooms(spec),
+            *self._quota_rooms(spec),
+            *self._budget_rooms(spec),
+        )
+        return min(rooms, key=lambda r: r.count)
 
     def _set_room(self, spec: ScaleSetSpec) -> Room:
         left = spec.max_capacity - self.count(spec)
@@ -174,3 +195,62 @@ class Limits:
             reason = f"quota {quota.name} allows {quota.limit} {unit}, one {spec.vm_size} takes {amount}"
             soon = free + self._coming_back().get(name, 0) >= amount
             yield Room(left, reason, soon=soon and not left, azure=True)
+
+    def _cluster_rooms(self, spec: ScaleSetSpec) -> t.Iterator[Room]:
+        policy, vcpus = self._policy, self._vcpus(spec.vm_size) if self._policy.max_vcpus else 0
+        if policy.max_nodes:
+            left = policy.max_nodes - self._total_nodes
+            yield Room(max(0, left), f"the cluster has its {policy.max_nodes} nodes (autoscale.max_nodes)")
+        if vcpus:
+            left = (policy.max_vcpus - self._total_vcpus) // vcpus
+            yield Room(max(0, left), f"the cluster may have {policy.max_vcpus} vCPUs (autoscale.max_vcpus)")
+        if policy.grow_per_minute:
+            left = policy.grow_per_minute - self._young
+            reason = f"at most {policy.grow_per_minute} machines are asked for in a minute (autoscale.grow_per_minute)"
+            yield Room(max(0, left), reason, soon=left <= 0)
+
+    def _price(self, item: t.Union[ScaleSetSpec, ScaleSet]) -> t.Optional[float]:
+        return self._catalog.price(item.vm_size, spot(item))
+
+    def _per_hour(self) -> float:
+        """What all living machines cost in an hour, as far as their prices are known."""
+        if self._hourly is None:
+            self._hourly = sum(
+                self._count.get(key, 0) * (self._price(item) or 0.0)
+                for key, item in self._sets.items()
+                if self._count.get(key, 0)
+            )
+        return self._hourly
+
+    def _budget_rooms(self, spec: ScaleSetSpec) -> t.Iterator[Room]:
+        budget = self._policy.budget
+        if not budget.per_hour and not budget.per_month:
+            return
+        price = self._price(spec)
+        if price is None:
+            yield Room(0, f"the price of {spec.vm_size} is not known, so it cannot be held against the budget")
+            return
+        now = self._per_hour()
+        if budget.per_hour:
+            reason = (
+                f"the budget is {budget.per_hour:g} USD/hour, {now:.2f} are in use, one {spec.vm_size} costs {price:g}"
+            )
+            yield Room(_times(budget.per_hour - now, price), reason)
+        if budget.per_month:
+            yield self._month_room(spec, price, now)
+
+    def _month_room(self, spec: ScaleSetSpec, price: float, now: float) -> Room:
+        """Azure says a day late what was spent. That day is taken to have cost what the machines of now cost, and what
+        is bought must be able to run for an hour."""
+        budget, spent = self._policy.budget.per_month, self._catalog.spent.get("month")
+        if spent is None:
+            return Room(0, "what the month has cost so far cannot be read, so nothing is held against the budget")
+        free = budget - spent - now * MONTH_LAG
+        late = f"the last day may have cost {now * MONTH_LAG:.2f}"
+        reason = f"the budget is {budget:g} USD/month, {spent:.2f} are spent and {late}"
+        return Room(_times(free - now, price), reason)
+
+
+def _times(free: float, price: float) -> int:
+    """How often a price goes into what is free."""
+    return max(0, int(free / price + 1e-9)) if price > 0 else 1 << 30

@@ -9,16 +9,14 @@ others. It is level-triggered: whatever part of a plan was carried out, planning
 
 from __future__ import annotations
 
-import dataclasses
-import re
-
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import plan as steps
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet, Unavailable
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, kept_nodes
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Queue
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.failures import error_code, remember
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.notes import Notes
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.service import Service
@@ -85,7 +83,7 @@ class Judge:
                 self._powered_down(state)
         for machine in self._view.machines:
             self._machine(machine)
-        self._remember_failures()
+        remember(self._view, self._decided, self._policy, self._now)
         return self._wanted
 
     def _want(self, state: NodeState) -> None:
@@ -164,28 +162,3 @@ class Judge:
             self._decided.shrink(machine, f"{machine.instance.instance_id}: {why}")
         elif not machine.usable(self._now, self._policy.boot_timeout) and age > self._policy.orphan_grace:
             self._decided.shrink(machine, f"no node claims {machine.instance.instance_id}")
-
-    def _remember_failures(self) -> None:
-        """A set whose machines could not be made is left alone, longer each time; later that is forgotten."""
-        codes: dict[str, set[str]] = {}
-        for machine in self._view.machines:
-            waited = machine.node is None or machine.node.phase == COMING
-            if waited and machine.instance.provisioning_state.lower() == "failed":
-                codes.setdefault(machine.scale_set.name.casefold(), set()).add(error_code(machine))
-        for key, item in sorted(self._view.scale_sets.items()):
-            known = item.unavailable
-            if key in codes and (known is None or known.until <= self._now):
-                count = known.count + 1 if known else 1
-                wait = min(self._policy.backoff_max, self._policy.backoff_min * 2 ** min(count - 1, 20))
-                found = Unavailable(self._now + wait, min(codes[key]), count)
-                self._view.scale_sets[key] = dataclasses.replace(item, unavailable=found)
-                self._decided.mark(item, found, f"{found.code}, not again for {wait} s")
-            elif known is not None and known.until + self._policy.backoff_max < self._now:
-                self._view.scale_sets[key] = dataclasses.replace(item, unavailable=None)
-                self._decided.mark(item, Unavailable(0, known.code, 0), "that was long ago")
-
-
-def error_code(machine: Machine) -> str:
-    """Azure's code of what went wrong: the first word of the instance's error."""
-    found = re.match(r"[A-Za-z][A-Za-z0-9_.-]{0,59}", machine.instance.error.strip())
-    return found.group() if found else "ProvisioningFailed"

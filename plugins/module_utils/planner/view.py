@@ -19,7 +19,7 @@ RESUME_TIMEOUT = "ResumeTimeout reached"
 
 COMING, GOING, OFF, BROKEN, JOINED = "coming", "going", "off", "broken", "joined"
 _BUSY = frozenset(("ALLOCATED", "MIXED", "COMPLETING"))
-_ON_NODES = frozenset(("configuring", "running", "completing", "suspended"))
+ON_NODES = frozenset(("configuring", "running", "completing", "suspended"))
 _SET_IN_ID = re.compile(r"/virtualmachinescalesets/([^/]+)/virtualmachines/[^/]+$", re.IGNORECASE)
 _OFF_POWER = ("deallocated", "deallocating", "stopped", "stopping")
 
@@ -122,7 +122,7 @@ class View:
         on_node: dict[str, list[Job]] = {}
         self.jobs = sorted(queue.jobs, key=job_key)
         for job in self.jobs:
-            if job.state in _ON_NODES:
+            if job.state in ON_NODES:
                 for name in job.nodes:
                     on_node.setdefault(name, []).append(job)
         cloud = [node for node in queue.nodes if "CLOUD" in node.flags or layout.place(node.name)]

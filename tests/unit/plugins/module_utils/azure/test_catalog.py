@@ -74,12 +74,13 @@ def test_a_catalog_is_read_in_two_requests() -> None:
 def test_a_pass_asks_for_sizes_only_if_it_does_not_know_them() -> None:
     arm = Arm()
     arm.script("GET", "/skus$", Answer(200, {"value": [HB]}))
-    known = catalog.sizes_in_tags([{"hpc-vm-size": "Standard_D4s_v5", "hpc-vm-facts": "4 standardDSv5Family"}])
+    known = catalog.sizes_in_tags([{"hpc-vm-size": "Standard_D4s_v5", "hpc-vm-facts": "4 standardDSv5Family 16384 1"}])
     with session(arm) as azure:
         found = catalog.lazily(azure, "westeurope", known)
         size = found.size("standard_d4s_V5")
         assert size is not None
-        assert (size.vcpus, size.family, arm.sent) == (4, "standardDSv5Family", [])
+        assert (size.vcpus, size.family, size.memory_mib, size.gpus) == (4, "standardDSv5Family", 16384, 1)
+        assert arm.sent == []
         other = found.size("Standard_HB120-64rs_v3")
         assert other is not None
         assert (other.vcpus, len(arm.sent)) == (64, 1)
@@ -87,7 +88,9 @@ def test_a_pass_asks_for_sizes_only_if_it_does_not_know_them() -> None:
         assert len(arm.sent) == 1
 
 
-@pytest.mark.parametrize("facts", ["", "x standardDSv5Family", "4", "4 a b", "999999 f", "4 {{ x }}"])
+@pytest.mark.parametrize(
+    "facts", ["", "x standardDSv5Family 1 0", "4", "4 f", "4 a b 0", "999999 f 1 0", "4 {{ x }} 1 0"]
+)
 def test_facts_that_make_no_sense_are_not_known(facts: str) -> None:
     assert catalog.sizes_in_tags([{"hpc-vm-size": "Standard_D4s_v5", "hpc-vm-facts": facts}]) == {}
 
@@ -97,7 +100,7 @@ def test_the_tag_says_what_is_read_from_it() -> None:
     found = catalog.sizes_in_tags([{"hpc-vm-size": size.name, "hpc-vm-facts": catalog.facts_tag(size)}])[
         size.name.lower()
     ]
-    assert (found.vcpus, found.family) == (size.vcpus, size.family)
+    assert found == size
 
 
 def item(price: float, sku: str = "D4s v5", product: str = "Virtual Machines Dsv5", **more: str) -> dict[str, object]:

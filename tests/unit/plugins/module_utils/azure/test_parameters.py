@@ -80,7 +80,7 @@ def test_every_module_gets_its_options() -> None:
     assert names[:2] == ["demo-hpc-hb120rsv3-pg1", "demo-hpc-hb120rsv3-pg2"]
     assert names[2:] == ["demo-htc-d4sv5-spot-z1", "demo-htc-d4sv5-spot-z2"]
     assert parameters["scale_sets"][0]["single_placement_group"] is True
-    assert parameters["scale_sets"][0]["tags"]["hpc-vm-facts"] == "120 standardHBrsv3Family"
+    assert parameters["scale_sets"][0]["tags"]["hpc-vm-facts"] == "120 standardHBrsv3Family 491520 0"
     assert parameters["scale_sets"][2]["priority"] == "spot"
     assert parameters["scale_sets"][2]["zones"] == ["1"]
 

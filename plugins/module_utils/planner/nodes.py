@@ -1,0 +1,151 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Queue and fleet seen together where a node is its machine: by the computer name, in every phase of its life."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import offers
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet, ScaleSet
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.hostlist import sort_key
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Queue, QueueNode
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Bin, Kind
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import (
+    BROKEN,
+    COMING,
+    JOINED,
+    ON_NODES,
+    PREFIX,
+    Machine,
+    NodeState,
+)
+
+# Azure appends six characters to the prefix of a scale set.
+_SUFFIX = 6
+_SETTLED = ("succeeded", "failed", "")
+
+
+class Node(NodeState):
+    """A node of a scheduler that packs onto machines; ``machine`` is None where it is not one of the cluster's."""
+
+    has_jobs = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether jobs run on it, as the node or the jobs say."""
+        return self.has_jobs
+
+    @property
+    def out_of_service(self) -> bool:
+        """Whether the scheduler gives it no new jobs."""
+        return self.node.drained
+
+    @property
+    def ours(self) -> bool:
+        """Whether a pass took it out of service."""
+        return self.node.drained and self.node.reason.startswith(PREFIX)
+
+
+class NodeView:
+    """All nodes and machines with the links between them, in fixed orders."""
+
+    def __init__(self, layout: Layout, queue: Queue, fleet: Fleet, now: int, boot_timeout: int) -> None:
+        self._now, self._boot = now, boot_timeout
+        running = {short(name) for job in queue.jobs if job.state in ON_NODES for name in job.nodes}
+        self.scale_sets: dict[str, ScaleSet] = {item.name.casefold(): item for item in fleet.scale_sets}
+        machines = [Machine(instance, item) for item in fleet.scale_sets for instance in item.instances]
+        self.machines = sorted(machines, key=lambda machine: machine.order)
+        by_name = {short(one.instance.computer_name): one for one in self.machines if one.instance.computer_name}
+        prefixes = {spec.computer_name_prefix.lower() for spec in layout.scale_sets if spec.computer_name_prefix}
+        # A machine that the scheduler has lost sight of may still run jobs.
+        self.hidden = frozenset(name for name in by_name if name in running)
+        self.nodes: list[Node] = []
+        self.lost: list[Node] = []
+        for node in sorted(queue.nodes, key=lambda one: sort_key(one.name)):
+            state = Node(node, None, JOINED if node.up else BROKEN, ())
+            state.has_jobs = node.jobs > 0 or short(node.name) in running
+            machine = by_name.get(short(node.name))
+            if machine is not None and machine.node is None:
+                machine.node, state.machine = state, machine
+                if not node.up and machine.age(now) <= boot_timeout:
+                    state.phase = COMING
+            elif not node.up and short(node.name)[:-_SUFFIX] in prefixes:
+                self.lost.append(state)
+            self.nodes.append(state)
+
+    def booting(self, machine: Machine) -> bool:
+        """Whether a machine is on its way: not yet up, and not late."""
+        if machine.leaving or machine.failed or machine.age(self._now) > self._boot:
+            return False
+        node = machine.node
+        return node is None or (node.phase == COMING and not node.node.drained)
+
+    def runs_jobs(self, machine: Machine) -> bool:
+        """Whether jobs run on a machine, as far as anybody says."""
+        return short(machine.instance.computer_name) in self.hidden or bool(machine.node and machine.node.busy)
+
+    def ordered(self, item: ScaleSet) -> int:
+        """Machines that the capacity of a scale set counts, and that Azure has not listed yet."""
+        if item.provisioning_state.lower() in _SETTLED or item.provisioning_state.lower() == "deleting":
+            return 0
+        return max(0, item.capacity - len(item.instances))
+
+
+def short(name: str) -> str:
+    """A host name without its domain, as nodes are called."""
+    return name.split(".", 1)[0].lower()
+
+
+class Bins:
+    """The nodes of a view as the packer sees them; alike ones share their kind."""
+
+    def __init__(self, kinds: t.Mapping[str, Kind]) -> None:
+        self._offers = kinds
+        self._kinds: dict[t.Any, Kind] = {}
+
+    def of_node(self, state: Node) -> Bin:
+        """What is free on a node that is up."""
+        node = state.node
+        found = Bin(self._kind(state), state, 0)
+        found.cpus, found.memory, found.gpus = node.free_cpus, node.free_memory_mib, node.free_gpus
+        if found.resources is not None:
+            found.resources.update(dict(node.free_resources))
+        found.fresh = not state.busy
+        return found
+
+    def of_machine(self, machine: Machine) -> t.Optional[Bin]:
+        """What a machine that boots will have; None if its scale set is not in the definition any more."""
+        kind = self._offers.get(machine.scale_set.name.casefold())
+        return Bin(kind, machine) if kind is not None else None
+
+    def _kind(self, state: Node) -> Kind:
+        node, machine = state.node, state.machine
+        offer = self._offers.get(machine.scale_set.name.casefold()) if machine is not None else None
+        key = (
+            id(offer),
+            node.cpus,
+            node.memory_mib,
+            node.gpus,
+            node.labels,
+            node.partitions,
+            node.resources,
+        )
+        found = self._kinds.get(key)
+        if found is None:
+            found = self._kinds[key] = _kind_of(node, offer)
+        return found
+
+
+def _kind_of(node: QueueNode, offer: t.Optional[Kind]) -> Kind:
+    """What the scheduler says of a node counts; where it says nothing, what its scale set offers."""
+    labels = {**(offer.labels if offer else {}), **dict(node.labels)}
+    queues: t.Optional[frozenset[str]] = frozenset(node.partitions) if node.partitions else None
+    if queues is None and offer is not None:
+        queues = offer.partitions
+    group = labels.get(offers.PLACEMENT_GROUP, "")
+    near = offer.near if offer is not None else bool(group)
+    capacity = (node.cpus, node.memory_mib, node.gpus)
+    name = offer.name if offer is not None else ""
+    return Kind(name, capacity, labels.items(), queues, group, near, dict(node.resources))
