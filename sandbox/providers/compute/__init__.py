@@ -22,6 +22,7 @@ from .extensions import Extensions
 from .flexible_sets import FlexibleSets
 from .galleries import Galleries
 from .images import Images
+from .instance_nics import InstanceNics
 from .interruptions import Interruptions
 from .limits import AVAILABILITY_SET, INSTANCE, VM, Limits
 from .machines import Machines, Recovery, metadata
@@ -53,6 +54,7 @@ def register(core: Core) -> None:
     ScaleSets(core, limits, machines, flexible).register()
     instances = ScaleSetInstances(core, limits, flexible)
     instances.register()
+    InstanceNics(core).register()
     events = ScheduledEvents(core)
     interruptions = Interruptions(core, machines, events)
     interruptions.register()

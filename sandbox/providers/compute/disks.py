@@ -205,11 +205,14 @@ class Disks:
             "tags": body.get("tags") or {},
             "sku": {"name": (body.get("sku") or {}).get("name", "Standard_LRS")},
             **({"zones": body["zones"]} if body.get("zones") else {}),
-            "properties": {**body["properties"], "provisioningState": "Updating", "isArmResource": True},
+            "properties": {**body["properties"], "provisioningState": "Updating"},
         }
         if request.method == "PATCH":
             shown["sku"] = sku_of(shown["sku"]["name"])
-            shown["properties"]["faultDomain"] = 0
+        if known is not None and "managedBy" in known.body:
+            shown["managedBy"] = known.body["managedBy"]
+        if request.api_version < "2021":
+            shown["properties"] |= {"isArmResource": True, **({"faultDomain": 0} if known is not None else {})}
         if not shown["sku"]["name"].startswith(("UltraSSD_", "PremiumV2_")):
             for key in ("diskIOPSReadWrite", "diskMBpsReadWrite"):
                 shown["properties"].pop(key, None)
@@ -219,8 +222,7 @@ class Disks:
             for key in ("timeCreated", "uniqueId", "diskState", "osType", "hyperVGeneration")
             if known is not None and key in known.properties
         }
-        managed = {"managedBy": known.body["managedBy"]} if known is not None and "managedBy" in known.body else {}
-        resource.body = {**shown, **managed, "properties": {**shown["properties"], **kept}}
+        resource.body = {**shown, "properties": {**shown["properties"], **kept}}
         self._core.store.put(resource)
         location = shown["location"]
         return self._core.operations.begin(

@@ -209,6 +209,10 @@ def _captured_storage(vm: Resource) -> Json:
 
     def captured(disk: Json) -> Json:
         managed = disk.get("managedDisk", {})
+        if "vhd" in disk:
+            gib = int(disk.get("diskSizeGB", 30))
+            blob = {"diskSizeGB": gib, "blobUri": disk["vhd"]["uri"], "caching": disk.get("caching", "None")}
+            return {**blob, "storageAccountType": "Standard_LRS"}
         return {
             "managedDisk": {"id": managed.get("id", "")},
             "caching": disk.get("caching", "None"),

@@ -125,10 +125,14 @@ def nic_body(instance: Json, nic: Json) -> Json:
     addresses = []
     for index, (entry, address) in enumerate(zip(config["ipConfigurations"], nic["addresses"], strict=True)):
         given = {key: value for key, value in entry["properties"].items() if key != "publicIPAddressConfiguration"}
+        path = f"{nic_id}/ipConfigurations/{entry['name']}"
+        if any(nic.get("public", [])[index : index + 1]):
+            name = entry["properties"]["publicIPAddressConfiguration"]["name"]
+            given["publicIPAddress"] = {"id": f"{path}/publicIPAddresses/{name}"}
         addresses.append(
             {
                 "name": entry["name"],
-                "id": f"{nic_id}/ipConfigurations/{entry['name']}",
+                "id": path,
                 "etag": nic["etag"],
                 "properties": {
                     **given,
@@ -170,3 +174,40 @@ def nic_body(instance: Json, nic: Json) -> Json:
         "etag": nic["etag"],
         "properties": properties,
     }
+
+
+def public_bodies(instance: Json, nic: Json) -> list[Json]:
+    """The public addresses of an instance's interface, as the network provider shows them."""
+    configurations = instance["properties"]["networkProfileConfiguration"]["networkInterfaceConfigurations"]
+    config = next(entry["properties"] for entry in configurations if entry["name"] == nic["name"])
+    found = []
+    for entry, address in zip(config["ipConfigurations"], nic.get("public", []), strict=False):
+        wanted = entry["properties"].get("publicIPAddressConfiguration")
+        if not address or not wanted:
+            continue
+        path = f"{instance['id']}/networkInterfaces/{nic['name']}/ipConfigurations/{entry['name']}"
+        own, label = wanted["properties"], (wanted["properties"].get("dnsSettings") or {}).get("domainNameLabel")
+        number, place = instance["instanceId"], instance["location"]
+        fqdn = f"vm{number}.{label}.{place}.cloudapp.azure.com"
+        dns = {"dnsSettings": {"domainNameLabel": f"vm{number}.{label}", "fqdn": fqdn}} if label else {}
+        found.append(
+            {
+                "name": wanted["name"],
+                "id": f"{path}/publicIPAddresses/{wanted['name']}",
+                "etag": nic["etag"],
+                **({"zones": instance["zones"]} if instance.get("zones") else {}),
+                "properties": {
+                    "provisioningState": "Succeeded",
+                    "resourceGuid": nic["guid"],
+                    "ipAddress": address,
+                    "publicIPAddressVersion": own["publicIPAddressVersion"],
+                    "publicIPAllocationMethod": "Static" if wanted.get("sku") else "Dynamic",
+                    "idleTimeoutInMinutes": own["idleTimeoutInMinutes"],
+                    **dns,
+                    "ipTags": own["ipTags"],
+                    "ipConfiguration": {"id": path},
+                },
+                "sku": {"name": "Basic", "tier": "Regional", **(wanted.get("sku") or {})},
+            }
+        )
+    return found

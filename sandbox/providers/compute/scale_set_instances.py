@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import Any
 
@@ -14,8 +13,9 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import COMPUTE
 from sandbox.arm.paging import paged
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 
-from . import flexible_members, instance_shape, views, vm_shape
+from . import flexible_members, views, vm_shape
 from .flexible_sets import FlexibleSets
 from .limits import INSTANCE, VM, VMSS, Limits, require_size
 from .scale_set_rows import mark_deleting
@@ -23,7 +23,6 @@ from .shapes import Json, refuse_while_deleting
 from .vmss_shape import is_flexible
 
 PAGE = 100
-SCALE_SET = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets"
 
 # action -> (power meanwhile, power after, method of the driver, seconds)
 _POWER = {
@@ -61,13 +60,6 @@ class ScaleSetInstances:
         router.action(INSTANCE, "simulateEviction", self.simulate_eviction)
         router.action(VMSS, "convertToSinglePlacementGroup", self.single_group)
         router.action(VMSS, "setOrchestrationServiceState", self.service_state)
-        # The interfaces of instances are answered below the scale set, whatever the namespace of the client's library.
-        for namespace in ("Microsoft.Compute", "Microsoft.Network"):
-            head = SCALE_SET.replace("Microsoft.Compute", namespace) + "/{name}"
-            router.add("GET", f"{head}/networkInterfaces", self.nics)
-            router.add("GET", f"{head}/publicipaddresses", self.public_addresses)
-            router.add("GET", f"{head}/virtualMachines/{{instance}}/networkInterfaces", self.nics)
-            router.add("GET", f"{head}/virtualMachines/{{instance}}/networkInterfaces/{{nic}}", self.nic)
 
     # finding
 
@@ -147,43 +139,6 @@ class ScaleSetInstances:
     def instance_view(self, request: Request) -> Answer:
         found = self._member(request)
         return Answer(200, self._view(found[1] if found is not None else self._core.require(request.id)))
-
-    def nics(self, request: Request) -> Answer:
-        """Network interfaces of a scale set or of one of its instances."""
-        scale_set = self._parent_of_nics(request)
-        number = request.params.get("instance")
-        if number is not None:
-            row = self._core.require(f"{scale_set.id}/virtualMachines/{number}")
-            return Answer(200, {"value": _nics(row)})
-        return paged(request, lambda offset, limit: self._nics_below(scale_set, offset, limit), PAGE)
-
-    def public_addresses(self, request: Request) -> Answer:
-        """None: a Uniform scale set cannot give its instances any here, and those of a Flexible one are resources."""
-        self._parent_of_nics(request)
-        return Answer(200, {"value": []})
-
-    def _nics_below(self, scale_set: Resource, offset: int, limit: int) -> list[Json]:
-        rows = self._core.store.list(INSTANCE, parent=scale_set.id, offset=offset, limit=limit)
-        profile = scale_set.properties["virtualMachineProfile"]["networkProfile"]
-        if len(profile["networkInterfaceConfigurations"]) == 1:
-            return [nic for row in rows for nic in _nics(row)]
-        every = [nic for row in self._core.store.list(INSTANCE, parent=scale_set.id) for nic in _nics(row)]
-        return every[offset : offset + limit]
-
-    def nic(self, request: Request) -> Answer:
-        scale_set = self._parent_of_nics(request)
-        row = self._core.require(f"{scale_set.id}/virtualMachines/{request.params['instance']}")
-        for nic in _nics(row):
-            if nic["name"].lower() == request.params["nic"].lower():
-                return Answer(200, nic, {"ETag": nic["etag"]})
-        message = f"Resource {row.id}/networkInterfaces/{request.params['nic']} not found."
-        raise ArmError(404, "NotFound", message, details=[])
-
-    def _parent_of_nics(self, request: Request) -> Resource:
-        return self._core.require(
-            f"/subscriptions/{request.subscription}/resourceGroups/{request.group}"
-            f"/providers/{VMSS}/{request.params['name']}"
-        )
 
     # deleting
 
@@ -370,7 +325,7 @@ class ScaleSetInstances:
             if policy is not None:
                 row.properties["protectionPolicy"] = policy
             row.properties["provisioningState"] = "Updating"
-            row.internal["since"] = time.time()
+            row.internal["since"] = clock.now()
             self._core.store.put(row)
             return self._core.operations.begin(
                 request,
@@ -387,8 +342,4 @@ class ScaleSetInstances:
 
 def _count_up(scale_set: Resource) -> None:
     scale_set.body["etag"] = f'"{int(scale_set.body["etag"].strip(chr(34))) + 1}"'
-    scale_set.internal["since"] = time.time()
-
-
-def _nics(row: Resource) -> list[Json]:
-    return [instance_shape.nic_body(row.body, nic) for nic in row.internal["nics"]]
+    scale_set.internal["since"] = clock.now()

@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import hashlib
-import time
 
 from sandbox.arm import ids
 from sandbox.arm.core import Core, new_guid
 from sandbox.arm.store import Resource
+from sandbox.clock import clock
 
 from . import instance_shape, vmss_shape
 from .shapes import Json
@@ -19,7 +19,7 @@ def new_instances(core: Core, scale_set: Resource, numbers: list[int], zones: li
     """Instances of the present model with their addresses, not stored yet."""
     model = str(scale_set.internal["model"])
     shared = scale_set.internal["models"][model]
-    template = instance_shape.Template(scale_set.body, scale_set.rid, shared.get("exact_version", ""), time.time())
+    template = instance_shape.Template(scale_set.body, scale_set.rid, shared.get("exact_version", ""), clock.now())
     bodies = [instance_shape.instance_body(template, number, zone) for number, zone in zip(numbers, zones, strict=True)]
     nics, machines = _addresses(core, scale_set, bodies)
     created = []
@@ -69,11 +69,25 @@ def _addresses(core: Core, scale_set: Resource, bodies: list[Json]) -> tuple[lis
         suffix = f"{hashlib.sha256(ids.key(vnet).encode()).hexdigest()[:24]}.ax.internal.cloudapp.net"
         for index in range(len(bodies)):
             own = [column[index] for column in columns]
+            public = _public(core, bodies[index], entry)
             nic = {"name": entry["name"], "guid": new_guid(), "etag": f'W/"{new_guid()}"', "mac": network.mac(own[0])}
+            if any(public):
+                nic["public"] = public
             nics[index].append({**nic, "suffix": suffix, "addresses": own})
             if config["primary"]:
                 machines[index] = {"vnet": vnet, "subnet": subnets[0], "address": own[0], "mac": nic["mac"]}
     return nics, machines
+
+
+def _public(core: Core, instance: Json, interface: Json) -> list[str]:
+    """The public address of each ip configuration of an instance's interface, empty where it is to have none."""
+    found = []
+    for address in interface["properties"]["ipConfigurations"]:
+        wanted = address["properties"].get("publicIPAddressConfiguration")
+        path = f"{instance['id']}/networkInterfaces/{interface['name']}/ipConfigurations/{address['name']}"
+        owner = f"{path}/publicIPAddresses/{wanted['name']}" if wanted else ""
+        found.append(core.service("network").public(owner) if owner else "")
+    return found
 
 
 def mark_deleting(core: Core, scale_set: Resource, numbers: list[int]) -> None:

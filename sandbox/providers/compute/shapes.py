@@ -116,6 +116,11 @@ def required(body: Json, path: str) -> Any:
     return value
 
 
+# Keys of disks that have defaults; all others are shown as they were given.
+_OS_DISK = ("osType", "name", "createOption", "caching", "managedDisk", "deleteOption", "diskSizeGB")
+_DATA_DISK = ("lun", "name", "createOption", "caching", "managedDisk", "deleteOption", "diskSizeGB", "toBeDetached")
+
+
 def os_disk(given: Json, image: ImageFacts | None, *, storage_type: str, scale_set: bool) -> Json:
     """An ``osDisk`` with its defaults. A scale set's model has no name and no deleteOption of its own."""
     disk: Json = {"osType": given.get("osType") or (image.os if image else "Linux")}
@@ -124,9 +129,7 @@ def os_disk(given: Json, image: ImageFacts | None, *, storage_type: str, scale_s
     disk["createOption"] = given.get("createOption") or "FromImage"
     local = given.get("diffDiskSettings")
     disk["caching"] = given.get("caching") or ("ReadOnly" if local else "ReadWrite")
-    for key in ("writeAcceleratorEnabled", "image", "vhd", "vhdContainers", "diffDiskSettings"):
-        if key in given:
-            disk[key] = given[key]
+    disk.update({key: value for key, value in given.items() if key not in _OS_DISK})
     if "vhd" not in given and "vhdContainers" not in given and "image" not in given:
         managed = dict(given.get("managedDisk") or {})
         managed.setdefault("storageAccountType", "Standard_LRS" if local else storage_type)
@@ -165,17 +168,13 @@ def data_disk(given: Json, *, storage_type: str, scale_set: bool) -> Json:
         disk["name"] = given["name"]
     disk["createOption"] = given.get("createOption") or "Empty"
     disk["caching"] = given.get("caching") or "None"
-    for key in ("vhd", "image"):
-        if key in given:
-            disk[key] = given[key]
+    disk.update({key: value for key, value in given.items() if key not in _DATA_DISK})
     if "vhd" not in given:
         disk["managedDisk"] = {"storageAccountType": storage_type, **(given.get("managedDisk") or {})}
     if not scale_set:
         disk["deleteOption"] = given.get("deleteOption") or "Detach"
     if given.get("diskSizeGB"):
         disk["diskSizeGB"] = given["diskSizeGB"]
-    if "writeAcceleratorEnabled" in given:
-        disk["writeAcceleratorEnabled"] = given["writeAcceleratorEnabled"]
     if not scale_set:
         disk["toBeDetached"] = given.get("toBeDetached", False)
     return disk

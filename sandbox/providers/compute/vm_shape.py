@@ -33,6 +33,7 @@ _SHOWN_BY_REQUEST = (
     "virtualMachineScaleSet",
     "platformFaultDomain",
     "extensionsTimeBudget",
+    "schedulingPolicy",
 )
 
 
@@ -80,7 +81,7 @@ def new_body(rid: ResourceId, given: Json, location: str, size: Size, image: Ima
         "type": VM,
         "location": location,
         "tags": given.get("tags") or {},
-        **{key: given[key] for key in ("zones", "plan", "extendedLocation") if given.get(key)},
+        **{key: given[key] for key in ("zones", "plan", "extendedLocation", "placement") if given.get(key)},
         "properties": properties,
         "etag": '"1"',
     }

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -13,6 +12,7 @@ from sandbox.arm.core import new_guid
 from sandbox.arm.errors import ArmError, invalid_parameter
 from sandbox.arm.ids import ResourceId
 from sandbox.arm.operations import stamp
+from sandbox.clock import clock
 
 from .shapes import ImageFacts, Json, data_disk, disk_controller, merge, os_disk, os_profile, spot_profile
 from .sizes import Size
@@ -32,7 +32,10 @@ _OPTIONAL = (
     "resiliencyPolicy",
     "zonalPlatformFaultDomainAlignMode",
     "skuProfile",
+    "scheduledEventsPolicy",
+    "highSpeedInterconnectPlacement",
 )
+_OUTSIDE = ("zones", "plan", "extendedLocation", "placement")
 _PROFILE_OPTIONAL = (
     "securityProfile",
     "diagnosticsProfile",
@@ -42,6 +45,8 @@ _PROFILE_OPTIONAL = (
     "applicationProfile",
     "hardwareProfile",
     "extensionProfile",
+    "securityPostureReference",
+    "serviceArtifactReference",
 )
 
 
@@ -75,12 +80,26 @@ def _flexible_interface(given: Json) -> Json:
     }
 
 
+def _with_public(asked: Json) -> Json:
+    """The properties of an ip configuration, with the defaults of the public address that instances are to have."""
+    wanted = asked.get("publicIPAddressConfiguration")
+    if not wanted:
+        return asked
+    own = {
+        "idleTimeoutInMinutes": 4,
+        "ipTags": [],
+        "publicIPAddressVersion": "IPv4",
+        **(wanted.get("properties") or {}),
+    }
+    return {**asked, "publicIPAddressConfiguration": {**wanted, "properties": own}}
+
+
 def _network_interface(given: Json) -> Json:
     asked = given.get("properties") or {}
     addresses = [
         {
             "name": entry.get("name", "ipconfig"),
-            "properties": {"privateIPAddressVersion": "IPv4", **(entry.get("properties") or {})},
+            "properties": {"privateIPAddressVersion": "IPv4", **_with_public(entry.get("properties") or {})},
         }
         for entry in asked.get("ipConfigurations") or []
     ]
@@ -117,9 +136,6 @@ def network_interfaces(profile: Json, *, flexible: bool = False) -> list[Json]:
         raise ArmError(400, "VirtualMachineMustHaveOneNetworkInterfaceAsPrimary", message, details=[])
     for entry in configured:
         for address in entry["properties"]["ipConfigurations"] or [{}]:
-            if (address.get("properties") or {}).get("publicIPAddressConfiguration") and not flexible:
-                message = "Public addresses of scale set instances are not supported here: use a NAT gateway."
-                raise ArmError(400, "OperationNotAllowed", message, target=f"{target}.publicIPAddressConfiguration")
             if not ((address.get("properties") or {}).get("subnet") or {}).get("id"):
                 name = f"{target}.ipConfigurations.subnet.id"
                 raise invalid_parameter(name, f"Required parameter '{name}' is missing (null).")
@@ -197,7 +213,7 @@ def new_flexible_body(
         "type": VMSS,
         "location": location,
         "tags": given.get("tags") or {},
-        **{key: given[key] for key in ("zones", "plan") if given.get(key)},
+        **{key: given[key] for key in _OUTSIDE if given.get(key)},
         "sku": {**shown_sku, "capacity": int(sku.get("capacity") or 0)},
         "properties": properties,
         "etag": '"1"',
@@ -219,6 +235,7 @@ def new_body(rid: ResourceId, given: Json, location: str, size: Size, image: Ima
         "provisioningState": "Creating",
         "overprovision": asked.get("overprovision", True),
         "doNotRunExtensionsOnOverprovisionedVMs": asked.get("doNotRunExtensionsOnOverprovisionedVMs", False),
+        **({"constrainedMaximumCapacity": True} if asked.get("constrainedMaximumCapacity") else {}),
         "uniqueId": new_guid(),
         "platformFaultDomainCount": domains,
         **({"zoneBalance": asked.get("zoneBalance", False)} if zones else {}),
@@ -233,7 +250,7 @@ def new_body(rid: ResourceId, given: Json, location: str, size: Size, image: Ima
         "type": VMSS,
         "location": location,
         "tags": given.get("tags") or {},
-        **{key: given[key] for key in ("zones", "plan") if given.get(key)},
+        **{key: given[key] for key in _OUTSIDE if given.get(key)},
         "sku": {"name": size.name, "tier": sku.get("tier") or "Standard", "capacity": int(sku.get("capacity") or 0)},
         "properties": properties,
         "etag": '"1"',
@@ -305,7 +322,7 @@ def updated(known: Json, asked: Json, size: Size, image: ImageFacts | None) -> J
     if profile or (before and size.name != vm_size(known)):
         complete = merge(before, profile)
         flexible = is_flexible(known)
-        body["properties"]["virtualMachineProfile"] = model(complete, size, image, time.time(), flexible=flexible)
+        body["properties"]["virtualMachineProfile"] = model(complete, size, image, clock.now(), flexible=flexible)
     return body
 
 
