@@ -81,6 +81,32 @@ class MachineSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Command:
+    """A script to run in a machine, as root: with ``arguments``, and ``environment`` beside a bare one.
+
+    It is killed after ``timeout`` seconds.
+    """
+
+    script: str
+    arguments: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    timeout: float = 5400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What a script came to: its exit status (negative: the signal that killed it), and the ends of its streams."""
+
+    status: int = 0
+    stdout: bytes = b""
+    stderr: bytes = b""
+
+
+OUTPUT_BYTES = 4096
+"""As much as Azure tells of either stream: the last of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SecurityRule:
     """One custom rule of a network security group; all fields as ARM has them.
 
@@ -183,6 +209,9 @@ class Driver(t.Protocol):
 
     def machines(self) -> dict[str, PowerState]:
         """All machines by the ``arm_id`` they were created with."""
+
+    def run(self, arm_id: str, command: Command) -> Output:
+        """Run a script in a machine that runs; returns when it has ended, its last ``OUTPUT_BYTES`` of each stream."""
 
     def console(self, arm_id: str) -> str:
         """The last 64 KiB that the machine wrote to its serial console."""

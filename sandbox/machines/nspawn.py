@@ -22,15 +22,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sandbox.machines import (
+    Command,
     MachineError,
     MachineSpec,
     MetadataListener,
+    Output,
     PowerState,
     SubnetState,
     VnetState,
     cleanup,
     disks,
     host,
+    inside,
     names,
     network,
 )
@@ -167,6 +170,14 @@ class NspawnDriver:
                 arm_id = json.loads(path.read_text())["spec"]["arm_id"]
                 found[arm_id] = self.state(arm_id)
         return found
+
+    def run(self, arm_id: str, command: Command) -> Output:
+        """Enter the namespaces of the machine's init, in a control group that dies with the machine."""
+        self._read(arm_id)
+        init = self._init(arm_id)
+        if init is None:
+            raise MachineError("Conflict", f"machine {arm_id} does not run")
+        return inside.run(init, self._group(arm_id), command)
 
     def console(self, arm_id: str) -> str:
         """The end of console.log."""

@@ -9,7 +9,7 @@ import threading
 import typing as t
 from pathlib import Path
 
-from sandbox.machines import MachineError, MachineSpec, MetadataListener, PowerState, VnetState
+from sandbox.machines import Command, MachineError, MachineSpec, MetadataListener, Output, PowerState, VnetState
 from sandbox.machines.values import spec_from_json, spec_to_json, vnet_from_json, vnet_to_json
 
 
@@ -89,6 +89,13 @@ class RecordDriver:
         """All machines and their states."""
         with self._lock:
             return {spec.arm_id: self._states[key] for key, spec in self._specs.items()}
+
+    def run(self, arm_id: str, command: Command) -> Output:
+        """Nothing runs, and nothing is printed."""
+        self.spec(arm_id)
+        if self.state(arm_id) is not PowerState.RUNNING:
+            raise MachineError("Conflict", f"machine {arm_id} does not run")
+        return Output()
 
     def console(self, arm_id: str) -> str:
         """Nothing is ever written there."""

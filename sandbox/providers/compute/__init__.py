@@ -17,6 +17,7 @@ from sandbox.arm.core import Core
 
 from . import price_list, sizes
 from .catalogue import Catalogue
+from .commands import Commands
 from .disks import DISK, SNAPSHOT, Disks
 from .extensions import Extensions
 from .flexible_sets import FlexibleSets
@@ -46,6 +47,7 @@ def register(core: Core) -> None:
     vms.register()
     actions.register()
     Extensions(core).register()
+    Commands(core).register()
     VmServices(core, vms).register()
     works = ScaleSetWorks(core, limits, machines)
     works.register()

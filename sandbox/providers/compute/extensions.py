@@ -1,10 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Extensions of virtual machines, and commands that are run in them.
-
-An extension is kept, shown and reported by the machine's agent; nothing of it runs in the machine. Commands
-(``runCommand``) succeed with empty output where a machine is only recorded, and are refused where it is booted.
-"""
+"""Extensions of virtual machines: kept, shown and reported by the machine's agent; nothing of them runs in it."""
 
 from __future__ import annotations
 
@@ -19,17 +15,18 @@ from sandbox.arm.operations import COMPUTE, Run, Style
 from sandbox.arm.store import Resource
 
 from . import views
-from .limits import INSTANCE, VM
-from .shapes import Json, merge, refuse_while_deleting, required, tidy
+from .limits import VM
+from .shapes import Json, merge, refuse_while_deleting, tidy
 from .sizes import normal_location
 
 EXTENSION = f"{VM}/extensions"
 COMMANDS = Style("commands", "Microsoft.Compute", output=True, headers={"azure-asyncnotification": "Enabled"})
+"""Actions whose operation has a result: commands, patches."""
 _HIDDEN = ("protectedSettings", "protectedSettingsFromKeyVault")
 
 
 class Extensions:
-    """Handlers of extensions and of ``runCommand``."""
+    """Handlers of extensions."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -45,11 +42,8 @@ class Extensions:
             delete=self.delete,
             list=core.list_handler,
         )
-        for kind in (VM, INSTANCE):
-            core.router.action(kind, "runCommand", self.run_command)
         core.operations.register("compute.extension.put", self.work_put)
         core.operations.register("compute.extension.delete", self.work_delete)
-        core.operations.register("compute.command", self.work_command)
 
     def write(self, replace: bool, request: Request) -> Answer:
         given = tidy(request.body)
@@ -57,7 +51,7 @@ class Extensions:
             self._core.require_parent(request.id)
             known = self._core.store.get(request.id) if replace else self._core.require(request.id)
             owner = request.id.parent or request.id
-            machine = self._running(owner, "Cannot modify extensions in the VM when the VM is not running.")
+            machine = running(self._core, owner)
             asked = {key: value for key, value in (given.get("properties") or {}).items() if key not in _HIDDEN}
             if known is not None:
                 asked = merge({k: v for k, v in known.properties.items() if k != "provisioningState"}, asked)
@@ -71,14 +65,6 @@ class Extensions:
                 request, "compute.extension.put", resource.id, style=COMPUTE, status=200 if known else 201,
                 body=resource.body, headers="aao", location=resource.body["location"], latency=25,
             )  # fmt: skip
-
-    def _running(self, rid: ResourceId, refusal: str) -> Resource:
-        """The machine, which must run."""
-        machine = self._core.require(rid)
-        refuse_while_deleting(machine.body)
-        if machine.internal.get("power") in ("stopped", "stopping", "deallocated", "deallocating"):
-            raise ArmError(409, "OperationNotAllowed", refusal)
-        return machine
 
     def delete(self, request: Request) -> Answer:
         with self._core.store.transaction():
@@ -102,30 +88,15 @@ class Extensions:
     def work_delete(self, run: Run) -> None:
         self._core.store.delete(run.resource_id)
 
-    def run_command(self, request: Request) -> Answer:
-        given = tidy(request.body or {})
-        with self._core.store.transaction():
-            command = str(required(given, "commandId"))
-            machine = self._running(request.id, "Cannot modify extensions in the VM when the VM is not running.")
-            if command.lower() not in ("runshellscript", "runpowershellscript"):
-                message = f"The command with id '{command}' was not found."
-                raise ArmError(404, "NotFound", message, target="commandId")
-            if self._core.settings.driver != "record":
-                message = "Commands cannot be run in the machines of this sandbox: use ssh."
-                raise ArmError(409, "OperationNotAllowed", message)
-            return self._core.operations.begin(
-                request, "compute.command", machine.id, style=COMMANDS, location=machine.body["location"], latency=10,
-                args={"windows": command.lower() == "runpowershellscript"},
-            )  # fmt: skip
 
-    def work_command(self, run: Run) -> Json:
-        """What the agent reports of a script that printed nothing: Windows and Linux tell it differently."""
-        shown = "Provisioning succeeded"
-        if run.args["windows"]:
-            parts = [f"ComponentStatus/{stream}/succeeded" for stream in ("StdOut", "StdErr")]
-            return {"value": [{**views.status(code, shown), "message": ""} for code in parts]}
-        message = "Enable succeeded: \n[stdout]\n\n[stderr]\n"
-        return {"value": [views.status("ProvisioningState/succeeded", shown, message=message)]}
+def running(core: Core, rid: ResourceId) -> Resource:
+    """The machine, which must run: 404, or 409 OperationNotAllowed."""
+    machine = core.require(rid)
+    refuse_while_deleting(machine.body)
+    if machine.internal.get("power") in ("stopped", "stopping", "deallocated", "deallocating"):
+        message = "Cannot modify extensions in the VM when the VM is not running."
+        raise ArmError(409, "OperationNotAllowed", message)
+    return machine
 
 
 def extension_body(extension_id: str, location: str, asked: Json, state: str, tags: Any = None) -> Json:

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import re
 import subprocess
 import time
 import typing as t
@@ -16,6 +18,7 @@ import pytest
 import requests
 
 from sandbox.machines import host
+from sandbox.machines.names import prefix_of
 
 pytestmark = [
     pytest.mark.booted,
@@ -30,7 +33,7 @@ class Cloud:
     """Plain requests to a sandbox whose machines boot, and a way into them."""
 
     def __init__(self, sandbox: t.Any, key: Path) -> None:
-        self._key, env = key, sandbox.env
+        self._key, self._state, env = key, sandbox.state, sandbox.env
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers["Authorization"] = f"Bearer {sandbox.run('token').stdout.strip()}"
@@ -56,6 +59,26 @@ class Cloud:
                 break
             time.sleep(0.1)
         return self.send("GET", path)[0] if method in ("PUT", "PATCH") else answer
+
+    def result(self, path: str, body: t.Any) -> t.Any:
+        """What an action comes to."""
+        _unused, headers = self.send("POST", path, body)
+        while True:
+            answer, later = self.send("GET", headers["location"])
+            if "location" not in later:
+                return answer
+            time.sleep(0.1)
+
+    def listening(self) -> set[str]:
+        """What the sandbox and its machines listen on in this host's own network."""
+        prefix, found = prefix_of(self._state), set()
+        lines = subprocess.run(["ss", "-Hlntup"], capture_output=True, text=True, check=True).stdout.splitlines()
+        for fields in map(str.split, lines):
+            for process in (Path(f"/proc/{pid}") for pid in re.findall(r"pid=(\d+)", fields[-1])):
+                about = (process / "cgroup").read_text() + (process / "cmdline").read_text()
+                if prefix in about or str(self._state) in about:
+                    found.add(fields[4])
+        return found
 
     def network(self, kind: str, name: str, properties: t.Any, **more: t.Any) -> str:
         path = f"{self.group}/providers/Microsoft.Network/{kind}/{name}"
@@ -109,7 +132,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     key = tmp_path_factory.mktemp("key") / "id"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     try:
-        running.run("up", "--driver", "nspawn", "--time-scale", "0")
+        running.run("up", "--driver", "nspawn", "--time-scale", "0", "--owner", str(os.getpid()))
         made = Cloud(running, key)
         made.send("PUT", made.group, {"location": LOCATION})
         yield made
@@ -142,6 +165,12 @@ def test_machines_boot_are_captured_multiply_and_leave(cloud: Cloud) -> None:
         "compute/resourceId?api-version=2021-02-01&format=text', headers={'Metadata': 'true'})).read().decode())\"",
     )
     assert told.lower() == head.lower()
+
+    script = ["echo $name in $(hostname) as $(id -un)", "ls /nothing"]
+    asked = {"commandId": "RunShellScript", "script": script, "parameters": [{"name": "name", "value": "x"}]}
+    printed = cloud.result(f"{head}/runCommand", asked)["value"][0]["message"]
+    assert printed.startswith("Enable succeeded: \n[stdout]\nx in head as root\n\n[stderr]\nls: cannot access")
+    assert {address.rpartition(":")[0] for address in cloud.listening()} == {"127.0.0.1"}
 
     build = cloud.vm("build", nic("build-nic"))
     cloud.ssh("build", "echo baked | sudo tee /etc/baked", jump=address)

@@ -1,3 +1,5 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Real machines: boots Linux, logs in, and looks at what a machine of a virtual network may and may not do.
 
 The tests of this file share three machines and run in the order in which they stand. Needs root, systemd-nspawn and a
@@ -6,15 +8,7 @@ Debian mirror for the base image.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import http.server
-import os
-import signal
-import socket
 import subprocess
-import sys
-import threading
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
@@ -22,171 +16,18 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.machines import (
-    MachineError,
-    MachineSpec,
-    NicState,
-    PowerState,
-    SecurityRule,
-    SubnetState,
-    VnetState,
-    host,
-    take_down,
-)
-from sandbox.machines.names import prefix_of
-from sandbox.machines.nspawn import NspawnDriver
+from sandbox.machines import OUTPUT_BYTES, Command, MachineError, PowerState, SecurityRule
+from tests.integration.sandbox.lab import BOOTED, HEAD, ONE, SPARE, TWO, Lab, laboratory
 
-pytestmark = [
-    pytest.mark.booted,
-    pytest.mark.skipif(bool(host.missing()), reason=f"this host lacks {host.missing()}"),
-]
-
-ROOT = Path(__file__).parents[3]
-VNET = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/demo-vnet"
+pytestmark = BOOTED
 IMAGE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/demo-node"
-ALLOW_SSH = SecurityRule(
-    name="ssh", priority=100, direction="Inbound", access="Allow", protocol="Tcp",
-    source_prefixes=("198.51.100.0/24",), destination_ports=("22",),
-)  # fmt: skip
-DENY_NFS = SecurityRule(
-    name="no-nfs", priority=200, direction="Inbound", access="Deny", protocol="Tcp", destination_ports=("2049",)
-)
-HEAD, ONE, TWO, CLONE, SPARE = (
-    f"/subscriptions/s/vm/{name}" for name in ("head", "node-1", "node-2", "clone", "spare")
-)
-OFFLINE_APT = "-o Dir::Etc::SourceList=/etc/apt/sources.list.d/sandbox.list -o Dir::Etc::SourceParts=-"
-
-
-class _Answer(http.server.BaseHTTPRequestHandler):
-    """Stands for the metadata service: tells who asked."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(self.client_address[0].encode())
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-class Metadata:
-    """Serves every network that the driver opens until it is closed."""
-
-    def __init__(self) -> None:
-        self.servers: dict[str, http.server.ThreadingHTTPServer] = {}
-
-    def opened(self, vnet_id: str, listener: socket.socket) -> None:
-        self.closed(vnet_id)
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answer, bind_and_activate=False)
-        server.socket.close()
-        server.socket = listener
-        self.servers[vnet_id] = server
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-
-    def closed(self, vnet_id: str) -> None:
-        if server := self.servers.pop(vnet_id, None):
-            server.shutdown()
-            server.server_close()
-
-
-@dataclasses.dataclass
-class Lab:
-    """The driver, and a way into its machines."""
-
-    driver: NspawnDriver
-    metadata: Metadata
-    state: Path
-    key: Path
-    public: str
-    vnet: VnetState
-
-    def spec(self, arm_id: str, address: str, **changes: t.Any) -> MachineSpec:
-        octets = [int(part) for part in address.split(".")]
-        values = {
-            "arm_id": arm_id, "vnet_id": VNET, "computer_name": arm_id.rsplit("/", 1)[-1], "private_ip": address,
-            "mac": "60-45-" + "-".join(f"{octet:02X}" for octet in octets), "admin_username": "azureuser",
-            "ssh_public_keys": (self.key.with_suffix(".pub").read_text().strip(),), "vm_id": f"{arm_id}-{time.time()}",
-        }  # fmt: skip
-        return MachineSpec(**{**values, **changes})
-
-    def ssh(self, name: str, script: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        options = ["-F", "none", "-i", str(self.key), "-o", "StrictHostKeyChecking=no", "-o", "ConnectTimeout=5",
-                   "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]  # fmt: skip
-        if name != "head":
-            jump = f"ssh {' '.join(options)} -W %h:%p azureuser@{self.public}"
-            options += ["-o", f"ProxyCommand={jump}"]
-        target = f"azureuser@{self.public if name == 'head' else name}"
-        return subprocess.run(
-            ["ssh", *options, target, "bash -s"],
-            input=script,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-
-    def out(self, name: str, script: str) -> str:
-        done = self.ssh(name, f"set -e\n{script}")
-        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
-        return done.stdout.strip()
-
-    def apply(
-        self,
-        head_rules: tuple[SecurityRule, ...] = (ALLOW_SSH,),
-        compute_rules: tuple[SecurityRule, ...] = (),
-        nat: bool = True,
-    ) -> None:
-        nat_ips = ("203.0.113.253",) if nat else ()
-        self.vnet = dataclasses.replace(
-            self.vnet,
-            subnets=(
-                SubnetState(subnet_id=f"{VNET}/subnets/head", prefix="10.20.0.0/24", rules=head_rules),
-                SubnetState(
-                    subnet_id=f"{VNET}/subnets/compute",
-                    prefix="10.20.16.0/20",
-                    rules=compute_rules,
-                    nat_public_ips=nat_ips,
-                ),
-            ),
-            nics=(NicState(private_ip="10.20.0.4", public_ip=self.public),),
-        )
-        self.driver.apply_network(self.vnet)
-
-
-def free_address(taken: t.Collection[str]) -> str:
-    """A public address that the driver does not reserve."""
-    return min(address for n in range(100, 200) if (address := f"203.0.113.{n}") not in taken)
+CLONE = "/subscriptions/s/vm/clone"
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Lab]:
-    state, key = tmp_path_factory.mktemp("machines"), tmp_path_factory.mktemp("keys") / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    metadata = Metadata()
-    # Nothing may be left when this process is killed, so another one waits for its end.
-    sweep = [sys.executable, "-m", "sandbox.machines", "--state", str(state), "sweep", "--after", str(os.getpid())]
-    watcher = subprocess.Popen(sweep, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
-    driver = NspawnDriver(state, metadata, print)
-    taken = driver.reserved_public_addresses()
-    public = free_address(taken)
-    found = Lab(driver, metadata, state, key, public, VnetState(vnet_id=VNET, address_prefixes=("10.20.0.0/16",)))
-    try:
-        found.apply(nat=False)
-        specs = [
-            found.spec(HEAD, "10.20.0.4"),
-            found.spec(
-                ONE, "10.20.16.4", custom_data=b"#cloud-config\nwrite_files: [{path: /etc/mine, content: hello}]\n"
-            ),
-            found.spec(TWO, "10.20.16.5", custom_data=b"#!/bin/sh\necho script >/etc/mine\n"),
-        ]
-        with ThreadPoolExecutor(3) as pool:
-            list(pool.map(driver.create, specs))
+    with laboratory(tmp_path_factory, HEAD, ONE, TWO) as found:
         yield found
-    finally:
-        driver.close()
-        take_down(state)
-        watcher.terminate()
-        watcher.wait()
 
 
 def test_the_administrator_logs_in_and_is_root_without_a_password(lab: Lab) -> None:
@@ -251,59 +92,31 @@ def test_security_rules_hold_inside_a_subnet_too(lab: Lab) -> None:
     assert lab.ssh("node-1", knock).returncode == 0
 
 
-def test_a_share_of_the_head_is_mounted_as_the_network_and_its_clients_allow(lab: Lab) -> None:
-    apt = f"sudo apt-get {OFFLINE_APT} -q update && sudo apt-get {OFFLINE_APT} -qy install"
-    lab.out(
-        "head",
-        f"""{apt} nfs-kernel-server >/dev/null 2>&1
-        sudo install -d -o azureuser /export/home; echo old >/export/home/before
-        echo '/export/home 10.20.16.4(rw) 10.20.16.5(ro)' | sudo tee /etc/exports.d/home.exports
-        sudo exportfs -ra""",
-    )
-    for name in ("node-1", "node-2"):
-        lab.out(name, f"{apt} nfs-common >/dev/null 2>&1; sudo mkdir -p /shared/home")
-    mount = "sudo mount -t nfs -o rw,retry=0,nfsvers=4.2 head:/export/home /shared/home"
-    lab.apply(head_rules=(ALLOW_SSH, DENY_NFS))
-    refused = lab.ssh("node-1", mount)
-    assert refused.returncode == 32
-    assert "timed out" in refused.stderr
-    lab.apply()
-    assert lab.out("node-1", f"{mount}; echo new >/shared/home/after; cat /shared/home/before") == "old"
-    assert lab.out("head", "cat /export/home/after") == "new"
-    assert lab.out("node-2", f"{mount}; cat /shared/home/after") == "new"
-    assert "Read-only" in lab.ssh("node-2", "echo x >/shared/home/x").stderr
-    denied = lab.ssh("head", "sudo mount -t nfs -o retry=0 head:/export/home /mnt")
-    assert denied.returncode == 32
-    assert "access denied by server" in denied.stderr
+def test_a_script_runs_as_root_and_its_last_words_are_told(lab: Lab) -> None:
+    lines = 'id -un; hostname; echo "$1-$name"; echo wrong >&2; exit 3\n'
+    done = lab.driver.run(ONE, Command(script=lines, arguments=("one",), environment=(("name", "two"),)))
+    assert (done.status, done.stdout, done.stderr) == (3, b"root\nnode-1\none-two\n", b"wrong\n")
+    flood = lab.driver.run(ONE, Command(script="#!/usr/bin/python3\nprint('x' * 100000 + 'end')\n"))
+    assert (len(flood.stdout), flood.stdout[-5:]) == (OUTPUT_BYTES, b"xend\n")
+    assert lab.out("node-1", "sudo cat /var/lib/waagent/run-command/download/0/script.sh") == lines.strip()
 
 
-def test_a_share_in_fstab_survives_reboots_of_both_sides(lab: Lab) -> None:
-    line = "head:/export/home /shared/home nfs defaults,_netdev 0 0"
-    lab.out("node-1", f"sudo umount /shared/home; echo '{line}' | sudo tee -a /etc/fstab; sudo systemctl daemon-reload")
-    boot = lab.out("head", "sudo journalctl --list-boots -q | wc -l")
-    lab.driver.restart(HEAD)
-    assert lab.out("head", "sudo journalctl --list-boots -q | wc -l") > boot
-    assert lab.out("head", "cat /export/home/after") == "new"
-    lab.driver.restart(ONE)
-    assert lab.out("node-1", "cat /shared/home/after; findmnt -no TARGET /shared/home").split() == [
-        "new",
-        "/shared/home",
-    ]
-    assert lab.out("node-1", "systemctl is-system-running --wait") == "running"
+def test_a_script_sees_the_network_of_its_machine_and_dies_with_it(lab: Lab) -> None:
+    asked = lab.driver.run(TWO, Command(script="curl -sf http://169.254.169.254/metadata"))
+    assert asked.stdout == b"10.20.16.5"
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lab.driver.run, TWO, Command(script="touch /run/began; sleep 600"))
+        lab.out("node-2", "while ! test -e /run/began; do sleep 0.1; done")
+        lab.driver.crash(TWO)
+        assert waiting.result(30).status != 0
+    with pytest.raises(MachineError, match="Conflict"):
+        lab.driver.run(TWO, Command(script="true"))
+    lab.driver.start(TWO)
 
 
-def test_a_share_is_mounted_when_it_is_first_looked_at(lab: Lab) -> None:
-    lab.out(
-        "node-2",
-        """sudo umount /shared/home
-        echo 'head:/export/home /shared/home nfs ro,_netdev,x-systemd.automount 0 0' | sudo tee -a /etc/fstab
-        sudo systemctl daemon-reload; sudo systemctl restart remote-fs.target""",
-    )
-    assert lab.ssh("node-2", "mountpoint -q /shared/home && findmnt -t autofs /shared/home >/dev/null").returncode == 0
-    assert lab.out("node-2", "findmnt -nt ext4,xfs,btrfs /shared/home | wc -l; cat /shared/home/after").split() == [
-        "0",
-        "new",
-    ]
+def test_a_script_that_does_not_end_is_killed(lab: Lab) -> None:
+    assert lab.driver.run(ONE, Command(script="sleep 600 & wait", timeout=1.0)).status == -9
+    assert lab.ssh("node-1", "pgrep -x sleep").returncode == 1
 
 
 def test_stopping_keeps_the_disk_and_stays_as_it_was_called(lab: Lab) -> None:
@@ -391,92 +204,3 @@ def test_a_boot_that_is_under_way_can_be_deleted(lab: Lab) -> None:
         with pytest.raises(MachineError):
             boot.result()
     assert lab.driver.state(SPARE) is PowerState.ABSENT
-
-
-def test_two_sandboxes_with_the_same_addresses_do_not_meet(lab: Lab, tmp_path: Path) -> None:
-    metadata = Metadata()
-    driver = NspawnDriver(tmp_path, metadata)
-    other = Lab(driver, metadata, tmp_path, lab.key, "", lab.vnet)
-    taken = driver.reserved_public_addresses()
-    assert lab.public in taken
-    other.public = free_address(taken)
-    try:
-        other.apply()
-        other.driver.create(other.spec(HEAD, "10.20.0.4", computer_name="other"))
-        assert (lab.out("head", "hostname"), other.out("head", "hostname")) == ("head", "other")
-        assert other.ssh("head", "getent hosts node-1").returncode == 2
-        assert other.ssh("head", "timeout 3 bash -c '</dev/tcp/10.20.16.4/22'").returncode != 0
-        assert other.ssh("head", f"timeout 3 bash -c '</dev/tcp/{lab.public}/22'").returncode != 0
-    finally:
-        driver.close()
-    assert leftovers(driver.prefix, tmp_path) == []
-    assert lab.out("head", "hostname") == "head"
-
-
-def test_machines_outlive_a_killed_server_and_are_adopted(lab: Lab) -> None:
-    """A process boots a machine and kills itself with SIGKILL; another driver finds it running."""
-    spec = lab.spec(TWO, "10.20.16.6", vm_id="second")
-    script = f"""
-import os, signal
-from pathlib import Path
-from sandbox.machines import MachineSpec
-from sandbox.machines.nspawn import NspawnDriver
-class Metadata:
-    def opened(self, vnet_id, listener): pass
-    def closed(self, vnet_id): pass
-NspawnDriver(Path({str(lab.state)!r}), Metadata()).create({spec!r})
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    ended = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
-    )
-    assert ended.returncode == -signal.SIGKILL
-    lab.metadata.closed(VNET)
-    lab.driver = NspawnDriver(lab.state, lab.metadata)
-    assert lab.driver.recover() == {HEAD: PowerState.RUNNING, ONE: PowerState.RUNNING, TWO: PowerState.RUNNING}
-    assert lab.out("node-2", "curl -sf http://169.254.169.254/") == "10.20.16.6"
-
-
-def test_a_network_with_machines_is_not_removed(lab: Lab) -> None:
-    with pytest.raises(MachineError, match="Conflict"):
-        lab.driver.remove_network(VNET)
-
-
-def test_after_taking_down_nothing_is_left_and_all_comes_back(lab: Lab) -> None:
-    lab.metadata.closed(VNET)
-    prefix = prefix_of(lab.state)
-    assert leftovers(prefix, lab.state) != []
-    assert take_down(lab.state) != []
-    assert leftovers(prefix, lab.state) == []
-    assert take_down(lab.state) == []
-    lab.driver = NspawnDriver(lab.state, lab.metadata)
-    assert set(lab.driver.recover().values()) == {PowerState.STOPPED}
-    lab.driver.start(HEAD)
-    assert lab.out("head", "cat /export/home/after") == "new"
-    for arm_id in (HEAD, ONE, TWO):
-        lab.driver.delete(arm_id)
-    lab.driver.remove_network(VNET)
-    assert lab.driver.machines() == {}
-    lab.driver.close()
-    assert leftovers(prefix, lab.state) == []
-
-
-def leftovers(prefix: str, state: Path) -> list[str]:
-    """Whatever on this host bears the prefix or the state directory, found by other means than the driver's."""
-
-    def lines(*command: str) -> list[str]:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-
-    found = [*lines("ip", "link"), *lines("ip", "address"), *lines("ip", "route"), *lines("ip", "netns")]
-    found += [*lines("nft", "list", "tables"), *Path("/proc/self/mountinfo").read_text().splitlines()]
-    found += [str(path) for path in Path("/run/systemd/nspawn").rglob("*")]
-    found += [str(path) for path in Path("/run/azure_hpc.sandbox/members").glob("*")]
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            dead = "\nState:\tZ" in (process / "status").read_text()  # only its parent can do anything about that
-            command = (process / "cmdline").read_text()
-            watches_over_this_test = "\0--after\0" in command
-            if int(process.name) != os.getpid() and not dead and not watches_over_this_test:
-                found.append((process / "cgroup").read_text() + command)
-    found += [str(path) for path in Path("/sys/fs/cgroup").rglob(f"{prefix}*")]
-    return [entry for entry in found if prefix in entry or str(state) in entry]
