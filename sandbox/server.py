@@ -79,6 +79,8 @@ class Sandbox:
         )
         register_all(self.core)
         self.gateway.prices = prices.Prices(self.core).answer
+        self.core.offer("gate", self.gateway.admit)
+        self.core.offer("rights", self.gateway.access.check)
         self._proxy: Proxy | None = None
         self._metadata = MetadataServers(self.core, self.tokens)
         self._began = time.time()

@@ -66,6 +66,8 @@ disks 30, network interfaces 40, virtual networks 60, NAT gateways 65, security 
 ``compute_limits`` (offered by compute): ``set_quota(location, name, limit)``, ``set_capacity(location, size, count)``.
 ``machines_recovered`` (offered by compute): a function of what ``Driver.recover`` found, called before the server
     answers; ``network_recovered`` (offered by network) is called just before it.
+``gate`` (offered by the server): a function (request, route) that raises ArmError if the caller of a request that is
+    made inside, for a deployment, may not make it, or makes too many. ``rights`` is the first half of it.
 ``scheduled_events`` (optional): an object with ``document(resource_id)`` and ``start(resource_id, event_ids)``.
 
 **Time** is ``sandbox.clock.clock``: ``now()``, ``sleep()``, ``later()``, and ``pause()`` in loops that wait for

@@ -119,6 +119,8 @@ class Gateway:
 
     async def _serve_arm(self, http: HttpRequest, request: Request, raw: bytes) -> Response:
         found = self._core.router.match(request.method, request.path)
+        if found is None and request.method == "HEAD":
+            found = self._core.router.match("GET", request.path)
         route = found[0] if found else None
         type = route.type if route else ""
         self.counts[f"{request.method} {_label(request, route.template if route else '', type)}"] += 1
@@ -143,8 +145,7 @@ class Gateway:
         try:
             request.claims = self._tokens.verify(request.headers.get("authorization"))
             request.body = _parse(raw)
-            template, type = (route.template, route.type) if route else ("", "")
-            headers |= self.throttling.take(request, template, type, request.claims.get("oid", ""))
+            headers |= self._take(request, route)
             if fault is not None and fault.error is not None:
                 raise self._worded(fault.error, request, route)
             self.access.check(request, route)
@@ -156,6 +157,18 @@ class Gateway:
                 answer = dispatch(self._core, request)
         answer.headers = {**headers, **answer.headers}
         return _waited(answer) if clock.leap else answer
+
+    def _take(self, request: Request, route: Route | None, *, inner: bool = False) -> dict[str, str]:
+        template, type = (route.template, route.type) if route else ("", "")
+        return self.throttling.take(request, template, type, request.claims.get("oid", ""), inner=inner)
+
+    def admit(self, request: Request, route: Route | None) -> None:
+        """What a deployment's own requests pass, too: the providers' buckets, and what the deploying one may do.
+
+        Raises ArmError as for a request from outside.
+        """
+        self._take(request, route, inner=True)
+        self.access.check(request, route)
 
     def _worded(self, error: ArmError, request: Request, route: Route | None) -> ArmError:
         """A scripted refusal in Azure's words, about this very request."""

@@ -75,13 +75,16 @@ class Throttling:
             self._buckets.clear()
         return self.describe()
 
-    def take(self, request: Request, template: str, type: str, actor: str) -> dict[str, str]:
+    def take(self, request: Request, template: str, type: str, actor: str, *, inner: bool = False) -> dict[str, str]:
         """Take what a request costs; answers the headers that tell what is left.
 
+        An ``inner`` request is Resource Manager's own: only the provider counts it.
         Raises ArmError 429, with these headers and Retry-After, if a bucket that is enforced does not hold enough.
         """
         about = self.describe()
-        takes = self._arm(request, actor) + self._compute(request, charge(self._store, request, template, type))
+        takes = ([] if inner else self._arm(request, actor)) + self._compute(
+            request, charge(self._store, request, template, type)
+        )
         # An operation's time is scaled, and so is the time in which buckets fill.
         speed = 1 / self._scale if about["enforced"] and self._scale > 0 else 1.0
         with self._lock:

@@ -10,14 +10,18 @@ from typing import Any
 from sandbox.arm import ids
 from sandbox.arm.core import Core
 from sandbox.arm.errors import GATEWAY, ArmError
+from sandbox.arm.messages import Request
 from sandbox.providers.deployments.evaluator import unknown
 from sandbox.providers.deployments.template import Item, Plan
 
 MACHINES = ("microsoft.compute/virtualmachines", "microsoft.compute/virtualmachinescalesets")
 
 
-def preflight(core: Core, rid: ids.ResourceId, plan: Plan) -> None:
-    """400 InvalidTemplateDeployment if a provider would refuse what the template asks for."""
+def preflight(core: Core, rid: ids.ResourceId, plan: Plan, request: Request) -> None:
+    """InvalidTemplateDeployment: 403 if the caller may not write what the template asks for, 400 if a provider would
+    refuse it.
+    """
+    _check_rights(core, request, plan)
     items = [item for item in plan.deployed() if item.type.lower() in MACHINES and not core.store.exists(item.id)]
     error = _fault(core, items) or _limits(core, rid.subscription, items)
     if error is not None:
@@ -26,6 +30,24 @@ def preflight(core: Core, rid: ids.ResourceId, plan: Plan) -> None:
             f"is '{uuid.uuid4()}'. See inner errors for details."
         )
         raise ArmError(400, "InvalidTemplateDeployment", message, details=[error], headers=GATEWAY)
+
+
+def _check_rights(core: Core, request: Request, plan: Plan) -> None:
+    rights = core.service("rights")
+    refused = []
+    for item in plan.deployed() if rights is not None else []:
+        found = core.router.match("PUT", item.id)
+        query = {"api-version": item.api_version}
+        inner = Request(core, "PUT", item.id, {}, query, {}, request.base_url, claims=request.claims)
+        try:
+            rights(inner, found[0] if found else None)
+        except ArmError as error:
+            refused.append(
+                f"Authorization failed for template resource '{item.name}' of type '{item.type}'. {error.message}"
+            )
+    if refused:
+        message = refused[0] if len(refused) == 1 else f"Deployment failed with multiple errors: '{':'.join(refused)}'"
+        raise ArmError(403, "InvalidTemplateDeployment", message, headers=GATEWAY)
 
 
 def _fault(core: Core, items: list[Item]) -> dict[str, Any] | None:

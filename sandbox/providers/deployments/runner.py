@@ -16,6 +16,7 @@ from sandbox.arm.dispatch import dispatch
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import PREEMPTED
+from sandbox.arm.router import Route
 from sandbox.clock import clock
 from sandbox.providers.deployments.expressions import TemplateError
 from sandbox.providers.deployments.reading import Deployment
@@ -51,16 +52,30 @@ class Caller:
         self._base_url = base_url
 
     def call(self, method: str, path: str, version: str, body: Any = None) -> Answer:
-        """One request through the core's own routing; scripted faults apply to it as to any other."""
+        """One request through the core's own routing. Faults, limits and rights apply to it as to any other."""
         query = {"api-version": version or "2022-09-01"}
         request = Request(self.core, method, path, {}, query, {}, self._base_url, body, claims=self._claims)
         route = self.core.router.match(method, path)
         fault = self.core.faults.synchronous(method, path, route[0].type if route else "")
+        refusal = self._refusal(request, route[0] if route else None)
+        if refusal is not None:
+            return refusal
         if fault is not None:
             time.sleep(fault.delay)
             if fault.error is not None:
                 return Answer(fault.error.status, fault.error.body(), dict(fault.error.headers))
         return dispatch(self.core, request)
+
+    def _refusal(self, request: Request, route: Route | None) -> Answer | None:
+        """What keeps whoever deploys from this request; nobody does where only a template is read."""
+        gate = self.core.service("gate")
+        if gate is None or not self._claims:
+            return None
+        try:
+            gate(request, route)
+        except ArmError as error:
+            return Answer(error.status, error.body(), dict(error.headers))
+        return None
 
     def read(self, path: str, version: str) -> dict[str, Any]:
         """A GET's body. Raises ArmError."""

@@ -223,7 +223,7 @@ class Deployments:
             deployment = read(properties, surroundings(self._core, rid, shown), properties["parameters"])
         except TemplateError as error:
             raise invalid_template(error) from None
-        preflight(self._core, rid, deployment.plan)
+        preflight(self._core, rid, deployment.plan, request)
         return deployment
 
 
