@@ -23,6 +23,8 @@ _TAKES_NONE = frozenset(("job-busy", "job-exclusive", "resv-exclusive", "busy"))
 _DRAINED = frozenset(("offline", "maintenance"))
 _OURS = frozenset((commands.DRAIN_RESOURCE, commands.ADDRESS_RESOURCE))
 _TOTALS = frozenset(("ncpus", "mem", asking.GPUS))
+# A chunk that wants one certain host.
+_BY_NAME = re.compile(r"[:+](host|vnode)=([^:+]+)")
 # The queue of a reservation is called as it is.
 RESERVATION = re.compile(r"[RSM]\d+")
 
@@ -95,8 +97,11 @@ def read_nodes(
                 on.setdefault(host_of.get(vnode, short(vnode.split("[")[0])), set()).add("suspended")
     for host, entry in hosts.items():
         on[host].update(job for _name, item in entry.vnodes for job in jobs_on(item))
+    wanted = frozenset(
+        pair for item in jobs.values() for pair in _BY_NAME.findall(formats.word(item.get("schedselect")))
+    )
     open_queues = tuple(name for name, item in queues.items() if _is_open(name, item))
-    found = tuple(_node(entry, on[host], open_queues, definitions) for host, entry in hosts.items())
+    found = tuple(_node(entry, on[host], open_queues, definitions, wanted) for host, entry in hosts.items())
     return Nodes(found, host_of, {host: jobs_ - {"suspended"} for host, jobs_ in on.items()})
 
 
@@ -135,7 +140,13 @@ def _words(item: formats.Attributes) -> frozenset[str]:
     return frozenset(filter(None, (word.strip().lower() for word in formats.word(item.get("state")).split(","))))
 
 
-def _node(host: _Host, on: t.AbstractSet[str], open_queues: tuple[str, ...], kinds: asking.Definitions) -> QueueNode:
+def _node(
+    host: _Host,
+    on: t.AbstractSet[str],
+    open_queues: tuple[str, ...],
+    kinds: asking.Definitions,
+    wanted: frozenset[tuple[str, str]],
+) -> QueueNode:
     first = host.first()
     states = [_words(item) for _name, item in host.vnodes]
     own = _words(first)
@@ -163,7 +174,7 @@ def _node(host: _Host, on: t.AbstractSet[str], open_queues: tuple[str, ...], kin
         jobs=len(on),
         idle_since=0 if on else max(last) or max(changed),
         resources=tuple(sorted(amounts.other.items())),
-        labels=_labels(host, kinds),
+        labels=_labels(host, kinds, wanted),
         free_cpus=amounts.free["ncpus"],
         free_memory_mib=amounts.free["mem"],
         free_gpus=amounts.free[asking.GPUS],
@@ -238,10 +249,16 @@ def _partitions(host: _Host, open_queues: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(found) or open_queues
 
 
-def _labels(host: _Host, kinds: asking.Definitions) -> tuple[tuple[str, str], ...]:
-    found: set[tuple[str, str]] = {("host", host.name)}
-    for name, item in host.vnodes:
-        found.add(("vnode", name))
+def _labels(host: _Host, kinds: asking.Definitions, wanted: frozenset[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """What jobs can ask for. Its own name is one only where a job asks for it: without it, alike nodes are alike.
+
+    The vnodes of a host that has several are always there: it takes all of their names to delete it.
+    """
+    own = {("host", host.name), *(("vnode", name) for name, _item in host.vnodes)}
+    found = own & wanted
+    if len(host.vnodes) > 1:
+        found = set(own)
+    for _name, item in host.vnodes:
         for resource, value in formats.below(item, "resources_available").items():
             known = resource in _TOTALS or resource in _OURS or resource in ("host", "vnode", asking.QUEUES_RESOURCE)
             if value and not known and not kinds.consumed(resource):

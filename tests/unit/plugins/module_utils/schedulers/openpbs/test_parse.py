@@ -152,6 +152,13 @@ def test_nodes_out_of_service_offer_nothing_and_say_why() -> None:
     assert not down.up
 
 
+def test_a_node_has_its_own_name_as_a_label_only_where_a_job_asks_for_it() -> None:
+    named, free = queue(MIXED), queue("10-arrays-running-and-queued")
+    assert ("host", "n001") in node(named, "n001").labels
+    assert ("vnode", "n002") in node(named, "n002").labels
+    assert not {"host", "vnode"} & {name for one in free.nodes for name, _value in one.labels}
+
+
 def test_vnodes_of_a_host_are_one_node() -> None:
     found = queue("09a-vnodes-multi")
     host = node(found, "n005")
