@@ -189,7 +189,10 @@ class Disks:
     def patch(self, request: Request) -> Answer:
         with self._core.store.transaction():
             known = self._core.require(request.id)
-            return self._accept(request, known, merge(known.body, tidy(request.body)))
+            given = tidy(request.body)
+            # Objects merge; tags are replaced as a whole.
+            merged = merge(known.body, given)
+            return self._accept(request, known, {**merged, **({"tags": given["tags"]} if "tags" in given else {})})
 
     def _accept(self, request: Request, known: Resource | None, body: Json) -> Answer:
         rid = request.id
@@ -274,6 +277,7 @@ class Disks:
         with self._core.store.transaction():
             known = self._core.store.get(request.id)
             if known is None:
+                self._core.require_group(request.subscription, request.group)
                 return Answer(204)
             owner = known.body.get("managedBy")
             if owner:

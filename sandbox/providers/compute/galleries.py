@@ -85,7 +85,10 @@ class Galleries:
                 _check_location(known, given)
                 if kind == DEFINITION:
                     shape.unchanged(known.properties, given.get("properties") or {})
-                given = merge(known.internal["asked"], given)
+                asked = given
+                given = merge(known.internal["asked"], asked)
+                if "tags" in asked:
+                    given["tags"] = asked["tags"] or {}
             body = shape.head(request.id, given)
             body["properties"] = self._properties(kind, request.id, known, given, body["location"])
             resource = known or Resource(str(request.id), body)

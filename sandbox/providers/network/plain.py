@@ -11,7 +11,7 @@ from sandbox.arm import ids, shapes
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.store import Resource
-from sandbox.providers.network.base import NAMESPACE, NetworkType, child, not_found, reference
+from sandbox.providers.network.base import NAMESPACE, NetworkType, check_match, child, not_found, reference
 from sandbox.providers.network.fabric import VNET
 
 # Documentation addresses (RFC 5735): prefixes are shown, machines get no address from them.
@@ -141,6 +141,7 @@ class RouteTables(NetworkType):
             table = self.parent_of(request.id)
             made = self._route(table.id, {**request.body, "name": request.id.name})
             before, others = _split(table.properties["routes"], request.id.name)
+            check_match(request, Resource(str(request.id), before) if before else None)
             table.properties["routes"] = [*others, made]
             return self.child_written(request, table, made, created=before is None)
 

@@ -14,6 +14,7 @@ from sandbox.arm.shapes import REFERENCE
 from sandbox.arm.store import Resource
 from sandbox.providers.network.base import (
     NetworkType,
+    check_match,
     child,
     not_found,
     reference,
@@ -163,7 +164,9 @@ class SecurityGroups(NetworkType):
             group = self.parent_of(request.id)
             name = request.id.name.lower()
             kept = [entry for entry in group.properties["securityRules"] if entry["name"].lower() != name]
-            created = len(kept) == len(group.properties["securityRules"])
+            before = next((e for e in group.properties["securityRules"] if e not in kept), None)
+            check_match(request, Resource(str(request.id), before) if before else None)
+            created = before is None
             made = rule(group.id, request.id.name, request.body)
             group.properties["securityRules"] = [*kept, made]
             check_conflicts(group.properties["securityRules"])

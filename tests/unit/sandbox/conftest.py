@@ -60,7 +60,7 @@ class Arm:
     def make(self, path: str, body: Any = None) -> dict[str, Any]:
         """PUT, wait, GET."""
         answer = self.send("PUT", path, {"location": "westeurope", **(body or {})})
-        assert answer.status in (200, 201), answer.body
+        assert answer.status in (200, 201, 202), answer.body
         self.wait()
         read: dict[str, Any] = self.send("GET", path).body
         return read
