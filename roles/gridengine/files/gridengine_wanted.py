@@ -38,6 +38,7 @@ COMPLEXES: t.Mapping[str, Attributes] = {
     "h_vmem": _complex("MEMORY", "<=", consumable="YES"),
     "mem_free": {**_complex("MEMORY", "<=", consumable="YES"), "shortcut": "mf"},
     "hpc_drain": _complex("STRING", "==", requestable="NO", default="NONE"),
+    "hpc_memory": _complex("DOUBLE", "<=", requestable="NO"),
     "hpc_idle_since": _complex("DOUBLE", ">=", requestable="NO"),
 }
 ENVIRONMENTS: t.Mapping[str, t.Mapping[str, t.Any]] = {
@@ -112,9 +113,12 @@ def leaves(offers: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[Leaf]:
     return list(dict.fromkeys(leaf(offer) for offer in offers))
 
 
-def groups(found: t.Sequence[Leaf]) -> t.Dict[str, t.List[str]]:
-    """All host groups: of all nodes, of arrays, of sizes, of placement groups."""
-    tree: t.Dict[str, t.List[str]] = {ALL: []}
+def groups(found: t.Sequence[Leaf], head: str) -> t.Dict[str, t.List[str]]:
+    """All host groups: of all nodes, of arrays, of sizes, of placement groups.
+
+    The head is in the group of each array, with no slots: Grid Engine refuses jobs for a queue that has no host at all.
+    """
+    tree: t.Dict[str, t.List[str]] = {ALL: [], **{f"@{one.node_array}": [head] for one in found}}
     for one in found:
         for parent, child in (
             (ALL, f"@{one.node_array}"),
@@ -174,7 +178,7 @@ def queue(
 
 def wanted(settings: t.Mapping[str, t.Any]) -> Wanted:
     """Everything, from the settings of the role: offers, queues, node_options, parallel_environments, complexes,
-    configuration, scheduler_configuration, submit_hosts."""
+    configuration, scheduler_configuration, submit_hosts, head."""
     offers = settings["offers"]
     found = leaves(offers)
     ours = {"node_array", "vm_size", "priority", "placement_group"}
@@ -188,7 +192,7 @@ def wanted(settings: t.Mapping[str, t.Any]) -> Wanted:
     return Wanted(
         complexes={name: {"shortcut": name, **values} for name, values in complexes.items()},
         parallel_environments=parallel_environments(environments, found),
-        groups=groups(found),
+        groups=groups(found, settings["head"]),
         queues={
             spec["name"]: queue(spec, found, environments, settings["node_options"]) for spec in settings["queues"]
         },

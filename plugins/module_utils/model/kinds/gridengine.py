@@ -25,7 +25,8 @@ _COMPLEX_TYPES = ("INT", "DOUBLE", "TIME", "MEMORY", "BOOL", "STRING", "CSTRING"
 _RELATIONS = ("==", "<=", ">=", "<", ">", "!=", "EXCL")
 # What nodes say of themselves; see docs/gridengine.md. A site's own complexes must not mean something else by them.
 OUR_COMPLEXES = (
-    "node_array", "vm_size", "priority", "placement_group", "gpu", "exclusive", "hpc_drain", "hpc_idle_since",
+    "node_array", "vm_size", "priority", "placement_group", "gpu", "exclusive", "hpc_drain", "hpc_memory",
+    "hpc_idle_since",
 )  # fmt: skip
 # Complexes that Grid Engine has itself: a feature of that name would change what they mean.
 BUILT_IN = frozenset(
@@ -33,8 +34,8 @@ BUILT_IN = frozenset(
         "arch calendar cpu display_win_gui h_core h_cpu h_data h_fsize h_rss h_rt h_stack h_vmem hostname load_avg "
         "load_long load_medium load_short m_core m_socket m_thread m_topology m_topology_inuse mem_free mem_total "
         "mem_used min_cpu_interval np_load_avg np_load_long np_load_medium np_load_short num_proc qname rerun s_core "
-        "s_cpu s_data s_fsize s_rss s_rt s_stack s_vmem seq_no slots swap_free swap_rate swap_rsvd swap_total swap_used "
-        "tmpdir virtual_free virtual_total virtual_used"
+        "s_cpu s_data s_fsize s_rss s_rt s_stack s_vmem seq_no slots swap_free swap_rate swap_rsvd swap_total "
+        "swap_used tmpdir virtual_free virtual_total virtual_used"
     ).split()
 )
 _QUEUE_OURS: t.Mapping[str, str] = {
