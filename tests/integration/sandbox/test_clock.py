@@ -11,67 +11,11 @@ from collections.abc import Callable
 
 import pytest
 
-from sandbox import cli
-from sandbox.state import StateDirectory
-from tests.integration.sandbox.test_bad_days import Caller
+from tests.integration.sandbox.simulation import NEW_YEAR, Simulation
 
-NEW_YEAR, DAY = "2026-01-01T00:00:00Z", 86400
-IMAGE = {"publisher": "Debian", "offer": "debian-13", "sku": "13-gen2", "version": "latest"}
-KEY = {"path": "/home/azureuser/.ssh/authorized_keys", "keyData": "ssh-ed25519 AAAA someone"}
+DAY = 86400
 LATENCY = (60, 120)
 """Seconds that Azure takes for a virtual machine."""
-
-
-class Simulation:
-    """A sandbox with realistic latencies whose clock stands at the beginning of 2026, and a client of it."""
-
-    def __init__(self, sandbox: t.Any, *options: str) -> None:
-        self.sandbox = sandbox
-        self._state = StateDirectory(sandbox.state)
-        sandbox.run("up", "--driver", "record", "--time-scale", "1", "--owner", str(os.getpid()))
-        sandbox.run("clock", "stop", "--at", NEW_YEAR, *options)
-        self.caller = Caller(sandbox)
-        self.begin = self.now()
-
-    def clock(self, do: str, **given: t.Any) -> dict[str, t.Any]:
-        found: dict[str, t.Any] = cli.ask(self._state, "clock", {"do": do, **given} if do else None, timeout=600)
-        return found
-
-    def now(self) -> float:
-        return float(self.clock("")["now"])
-
-    def advance(self, seconds: float) -> None:
-        self.clock("advance", seconds=seconds)
-
-    def network(self) -> str:
-        """A network; answers the id of its subnet."""
-        subnets = [{"name": "s", "properties": {"addressPrefix": "10.0.0.0/24"}}]
-        properties = {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": subnets}
-        path = "/providers/Microsoft.Network/virtualNetworks/v"
-        assert self.caller.send("PUT", path, {"location": "westeurope", "properties": properties}).status_code == 201
-        self.advance(60)
-        return f"{self.caller.group.removeprefix('https://management.azure.com')}{path}/subnets/s"
-
-    def scale_set(self, capacity: int) -> str:
-        """A scale set, before anything of it is done; answers its path."""
-        ip = {"name": "ip", "properties": {"subnet": {"id": self.network()}}}
-        nic = {"name": "nic", "properties": {"primary": True, "ipConfigurations": [ip]}}
-        login = {"disablePasswordAuthentication": True, "ssh": {"publicKeys": [KEY]}}
-        model = {
-            "osProfile": {"computerNamePrefix": "n", "adminUsername": "azureuser", "linuxConfiguration": login},
-            "storageProfile": {"imageReference": IMAGE, "osDisk": {"createOption": "FromImage"}},
-            "networkProfile": {"networkInterfaceConfigurations": [nic]},
-        }
-        properties = {"upgradePolicy": {"mode": "Manual"}, "virtualMachineProfile": model, "overprovision": False}
-        sku = {"name": "Standard_D2s_v5", "capacity": capacity}
-        path = "/providers/Microsoft.Compute/virtualMachineScaleSets/n"
-        body = {"location": "westeurope", "sku": sku, "properties": properties}
-        assert self.caller.send("PUT", path, body).status_code == 201
-        return path
-
-    def states(self, path: str) -> list[str]:
-        rows = self.caller.send("GET", f"{path}/virtualMachines").json()["value"]
-        return [row["properties"]["provisioningState"] for row in rows]
 
 
 @pytest.fixture

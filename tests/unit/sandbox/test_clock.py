@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,8 +23,6 @@ from sandbox.arm.tokens import AUDIENCES, Principal, Tokens
 from sandbox.clock import Clock, clock
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.unit.sandbox.conftest import Arm
 
 NEW_YEAR = 1767225600.0
@@ -204,3 +204,15 @@ def test_lists_lag_by_it(arm: Arm, standing: Clock, reopen: Callable[[], Arm]) -
     with arm.core.store.as_of(standing.now() - 30):
         assert len(arm.core.store.list(kind)) == 1
     assert arm.core.store.list(kind) == []
+
+
+def test_nothing_that_is_azures_asks_the_host_for_the_time() -> None:
+    root = Path(__file__).resolve().parents[3] / "sandbox"
+    # The validity of certificates; answers that a fault delays.
+    real = {"arm/tls.py": 1, "providers/deployments/runner.py": 1}
+    found = {}
+    for path in [*(root / "arm").rglob("*.py"), *(root / "providers").rglob("*.py")]:
+        asked = re.findall(r"\btime\.(?:time|sleep|monotonic)\(|datetime\.now\(|threading\.Timer\(", path.read_text())
+        if asked:
+            found[path.relative_to(root).as_posix()] = len(asked)
+    assert found == real
