@@ -92,4 +92,8 @@ def scheduler(name: str) -> Scheduler:
         from .openpbs import OpenPbs
 
         return OpenPbs()
+    if name == "gridengine":
+        from .gridengine import GridEngine
+
+        return GridEngine()
     raise ValueError(f"unknown scheduler {name}")
