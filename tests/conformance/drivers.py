@@ -170,4 +170,50 @@ class HTCondor(Driver):
         return f"condor_q {identity} -af JobStatus | sed -n s/^2$/yes/p"
 
 
-DRIVERS: dict[str, type[Driver]] = {"slurm": Slurm, "htcondor": HTCondor}
+class GridEngine(Driver):
+    """Grid Engine."""
+
+    type = "gridengine"
+    show = "qstat -f -u '*'; qhost"
+    daemon = "gridengine-master"
+
+    def definition(self, arrays: list[str]) -> dict[str, Any]:
+        return {
+            "scheduler": {
+                "type": "gridengine",
+                "configuration": {"load_report_time": "00:00:05", "max_unheard": "00:00:30"},
+                "scheduler_configuration": {"schedule_interval": "0:0:3"},
+            },
+            "queues": [{"name": array, "node_arrays": [array], "default": array == "htc"} for array in arrays],
+        }
+
+    def submit(self, ask: Ask, token: str) -> str:
+        words = ["qsub", "-terse", "-cwd", "-j", "y", "-o", f"{token}.log", "-q", ask.array, "-N", ask.name or token]
+        if ask.nodes > 1:
+            words += ["-pe", "mpi*", str(ask.nodes * ask.cpus)]
+        elif ask.cpus > 1:
+            words += ["-pe", "smp", str(ask.cpus)]
+        words += ["-l", f"gpu={ask.gpus}"] if ask.gpus else []
+        words += ["-l", "exclusive"] if ask.exclusive else []
+        words += ["-t", f"1-{ask.tasks}"] if ask.tasks else []
+        return shlex.join([*words, f"{token}.sh"])
+
+    def launch(self, ask: Ask) -> str:
+        # One command on each of the job's nodes, as its parallel environment starts them.
+        each = "awk '{print $1}' $PE_HOSTFILE | xargs -P 0 -I HOST qrsh -inherit -nostdin HOST $PWD"
+        return f"{each}/" if ask.nodes > 1 else ""
+
+    def identity(self, output: str) -> str:
+        return output.strip().partition(".")[0]
+
+    def reason(self, identity: str) -> str:
+        return f"qstat -j {identity}"
+
+    def cancel(self, identity: str) -> str:
+        return f"qdel {identity}"
+
+    def running(self, identity: str) -> str:
+        return f"qstat -s r -u '*' | awk '$1 == \"{identity}\" {{print \"yes\"; exit}}'"
+
+
+DRIVERS: dict[str, type[Driver]] = {"gridengine": GridEngine, "slurm": Slurm, "htcondor": HTCondor}
