@@ -330,13 +330,14 @@ class ScaleSetWorks:
 
 
 def owners(row: Resource) -> list[str]:
-    """The ip configurations of an instance, by which its addresses were allocated."""
-    configurations = row.properties["networkProfileConfiguration"]["networkInterfaceConfigurations"]
-    return [
-        f"{row.id}/networkInterfaces/{entry['name']}/ipConfigurations/{address['name']}"
-        for entry in configurations
-        for address in entry["properties"]["ipConfigurations"]
-    ]
+    """By what an instance's addresses were allocated: its ip configurations, and its public addresses."""
+    found = []
+    for entry in row.properties["networkProfileConfiguration"]["networkInterfaceConfigurations"]:
+        for address in entry["properties"]["ipConfigurations"]:
+            path = f"{row.id}/networkInterfaces/{entry['name']}/ipConfigurations/{address['name']}"
+            public = address["properties"].get("publicIPAddressConfiguration")
+            found += [path, *([f"{path}/publicIPAddresses/{public['name']}"] if public else [])]
+    return found
 
 
 def _gone(row: Resource) -> bool:

@@ -150,9 +150,9 @@ class VirtualMachines(Writes):
         vm = Resource(str(rid), body, _internal(image, secrets, user_data))
         vm.internal["owned_addresses"] = owned
         vm.internal["machine"] = self._machine(vm, size, nics, secrets, image)
+        vm_disks.attach_all(self._core, vm, image)
         self._core.store.put(vm)
         self._machines.remember([vm])
-        vm_disks.attach_all(self._core, vm, image)
         for nic_id, primary in nics:
             self._core.service("network").attach(nic_id, str(rid), primary)
         return vm
