@@ -114,3 +114,42 @@ def test_timeframes_begin_where_the_calendar_says() -> None:
     assert cost.period({"timeframe": "MonthToDate"}, now) == (month, now)
     assert cost.period({"timeframe": "TheLastMonth"}, now) == (datetime(2026, 10, 1, tzinfo=UTC), month)
     assert cost.period({"timeframe": "WeekToDate"}, now)[0] == datetime(2026, 11, 15, tzinfo=UTC)
+
+
+def test_what_belongs_to_a_workspace_is_kept_with_it(arm: Arm) -> None:
+    arm.make(WORKSPACE)
+    search = {"properties": {"category": "c", "displayName": "d", "query": "Heartbeat"}}
+    export = {"properties": {"tableNames": ["Heartbeat"], "destination": {"resourceId": f"{GROUP}/x"}}}
+    for path, body in ((f"{WORKSPACE}/savedSearches/s", search), (f"{WORKSPACE}/dataExports/e", export)):
+        assert arm.send("PUT", path, {"properties": {}}).status == 400
+        assert arm.send("PUT", path, body).status in (200, 201)
+        again = arm.send("PUT", path, body)
+        assert again.status == 200
+        assert arm.send("GET", path.rpartition("/")[0]).body["value"] == [again.body]
+    assert arm.send("DELETE", WORKSPACE).status == 200
+    arm.make(WORKSPACE)
+    assert arm.send("GET", f"{WORKSPACE}/savedSearches").body["value"] == []
+
+
+def test_tables_are_built_in_or_ones_own(arm: Arm) -> None:
+    arm.make(WORKSPACE)
+    assert arm.send("GET", f"{WORKSPACE}/tables/heartbeat").body["properties"]["retentionInDays"] == 30
+    assert arm.send("PATCH", f"{WORKSPACE}/tables/Heartbeat", {"properties": {"retentionInDays": 90}}).status == 200
+    assert arm.send("PUT", f"{WORKSPACE}/tables/Mine", {"properties": {}}).status == 400
+    assert arm.send("PUT", f"{WORKSPACE}/tables/Mine_CL", {"properties": {"plan": "Basic"}}).status == 200
+    listed = {entry["name"]: entry["properties"] for entry in arm.send("GET", f"{WORKSPACE}/tables").body["value"]}
+    assert listed["Heartbeat"]["retentionInDays"] == 90
+    assert (listed["Mine_CL"]["plan"], listed["Perf"]["plan"]) == ("Basic", "Analytics")
+    assert len(listed) == len(set(listed))
+
+
+def test_solutions_of_a_workspace_are_switched_and_a_purge_is_told(arm: Arm) -> None:
+    arm.make(WORKSPACE)
+    packs = f"{WORKSPACE}/intelligencePacks"
+    assert arm.send("POST", f"{packs}/vminsights/Enable").status == 200
+    assert {e["name"]: e["enabled"] for e in arm.send("GET", packs).body}["VMInsights"] is True
+    assert arm.send("POST", f"{packs}/Nonsense/Enable").status == 404
+    answer = arm.send("POST", f"{WORKSPACE}/purge", {"table": "Heartbeat", "filters": []})
+    assert answer.status == 202
+    status = answer.headers["x-ms-status-location"].removeprefix("https://management.azure.com").split("?")[0]
+    assert arm.send("GET", status).body == {"status": "completed"}
