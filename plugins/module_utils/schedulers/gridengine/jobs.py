@@ -191,7 +191,7 @@ def details(outputs: t.Mapping[str, Output], skipped: list[str]) -> dict[int, De
 def _note(element: Element) -> str:
     for item in element.iterfind("JB_context/context_list"):
         if text(item, "VA_variable") == commands.CONTEXT:
-            return unquote(text(item, "VA_value"))
+            return from_context(text(item, "VA_value"))
     return ""
 
 
@@ -203,3 +203,15 @@ def quote(value: str) -> str:
 def unquote(value: str) -> str:
     """The text that was quoted."""
     return urllib.parse.unquote(value)
+
+
+def as_context(value: str) -> str:
+    """A text as a value in a job's context, for people to read: a comma would end it, so it becomes a semicolon."""
+    safe = re.sub(r"(?<=[,;]),|,(?=[,;])", "%2C", value.replace("%", "%25"))
+    return safe.replace(";", ";;").replace(",", ";")
+
+
+def from_context(value: str) -> str:
+    """The text that was written into a job's context."""
+    text_ = re.sub(r";;|;", lambda found: ";" if found.group() == ";;" else ",", value)
+    return urllib.parse.unquote(text_)

@@ -14,7 +14,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers impor
 
 from . import commands
 from .asking import EXCLUSIVE, GPU, MEMORY
-from .jobs import quote
+from .jobs import as_context, quote
 from .nodes import SUBMIT
 
 _NODE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62})")
@@ -147,7 +147,7 @@ def _offers(node: QueueNode, step: plan.Add) -> bool:
 def _comment(number: int, step: plan.Comment, job: t.Optional[Job]) -> t.Iterator[Write]:
     text = plain(step.text)
     if job is not None and job.note != text:
-        command = commands.comment(step.job, quote(text)) if text else commands.forget_comment(step.job)
+        command = commands.comment(step.job, as_context(text)) if text else commands.forget_comment(step.job)
         yield Write(command, (f"job {job.id}: {plain(job.note)}",), (f"job {job.id}: {text}",), number)
 
 
