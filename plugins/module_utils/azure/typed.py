@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The typed clients azure-mgmt-compute and azure-mgmt-network, behind the few verbs that building needs.
+"""The typed clients azure-mgmt-compute, -network and -storagecache, behind the few verbs that building needs.
 
 They run on the session's pipeline, so credentials, cloud, retries, polling and the count of requests are the same.
 Documents stay the ARM JSON that is on the wire: bodies are handed over as bytes and answers are taken from the
@@ -33,6 +33,11 @@ _GROUPS: t.Mapping[tuple[str, str], str] = {
     ("microsoft.network", "natgateways"): "nat_gateways",
     ("microsoft.network", "publicipaddresses"): "public_ip_addresses",
     ("microsoft.network", "networkinterfaces"): "network_interfaces",
+    ("microsoft.storagecache", "amlfilesystems"): "aml_filesystems",
+    ("microsoft.storagecache", "amlfilesystems/importjobs"): "import_jobs",
+    ("microsoft.storagecache", "amlfilesystems/autoimportjobs"): "auto_import_jobs",
+    ("microsoft.storagecache", "amlfilesystems/autoexportjobs"): "auto_export_jobs",
+    ("microsoft.storagecache", "amlfilesystems/expansionjobs"): "expansion_jobs",
 }
 _WRITES: t.Mapping[str, str] = {"PUT": "begin_create_or_update", "PATCH": "begin_update", "DELETE": "begin_delete"}
 _ACTIONS: t.Mapping[str, str] = {
@@ -40,6 +45,8 @@ _ACTIONS: t.Mapping[str, str] = {
     "powerOff": "begin_power_off",
     "deallocate": "begin_deallocate",
     "generalize": "generalize",
+    "archive": "archive",
+    "cancelArchive": "cancel_archive",
 }
 
 
@@ -49,7 +56,7 @@ class _Place(t.NamedTuple):
     namespace: str
     subscription_id: str
     group: str
-    names: tuple[str, str]
+    names: tuple[str, ...]
 
 
 class TypedClients:
@@ -81,25 +88,39 @@ class TypedClients:
             poller = getattr(self._operations(place), _WRITES[method])(*place.names, *content, **answer)
         return Operation(poller, doing)
 
-    def act(self, machine_id: str, action: str) -> None:
-        """Run an action on a machine (start, powerOff, deallocate, generalize) and wait for its end."""
-        place = _place(machine_id)
+    def act(self, resource_id: str, action: str, body: Json | None = None) -> None:
+        """Run an action and wait for its end: start, powerOff, deallocate, generalize of a machine; archive and
+        cancelArchive of a Lustre file system, which only begin something."""
+        place = _place(resource_id)
         doing = f"{action} {place.names[-1]}"
+        content = () if body is None else (json.dumps(body).encode(),)
         with failures(doing):
-            poller = getattr(self._operations(place), _ACTIONS[action])(*place.names)
+            poller = getattr(self._operations(place), _ACTIONS[action])(*place.names, *content)
         if poller is not None:
             Operation(poller, doing).result()
+
+    def ask(self, question: str, body: Json, doing: str) -> Json:
+        """Ask Microsoft.StorageCache something about the subscription: ``check_aml_fs_subnets``, say."""
+        with failures(doing):
+            answer = getattr(self._client("microsoft.storagecache", self._session.subscription_id), question)(
+                json.dumps(body).encode(), cls=_document
+            )
+        found: Json = answer or {}
+        return found
 
     def sleep(self, seconds: float) -> None:
         """Wait, as the libraries below do."""
         self._session.sleep(seconds)
 
     def _operations(self, place: _Place) -> t.Any:
+        return getattr(self._client(place.namespace, place.subscription_id), place.group)
+
+    def _client(self, namespace: str, subscription_id: str) -> t.Any:
         with self._lock:
-            key = (place.namespace, place.subscription_id)
+            key = (namespace, subscription_id)
             if key not in self._clients:
-                self._clients[key] = self._session.open(_client_type(place.namespace), place.subscription_id)
-            return getattr(self._clients[key], place.group)
+                self._clients[key] = self._session.open(_client_type(namespace), subscription_id)
+            return self._clients[key]
 
 
 def _client_type(namespace: str) -> t.Any:
@@ -108,6 +129,10 @@ def _client_type(namespace: str) -> t.Any:
         from azure.mgmt.compute import ComputeManagementClient
 
         return ComputeManagementClient
+    if namespace == "microsoft.storagecache":
+        from azure.mgmt.storagecache import StorageCacheManagementClient
+
+        return StorageCacheManagementClient
     from azure.mgmt.network import NetworkManagementClient
 
     return NetworkManagementClient
@@ -118,11 +143,13 @@ def _place(resource_id: str) -> _Place:
 
     parts = parse_resource_id(resource_id)
     namespace = str(parts.get("namespace", "")).lower()
-    group = _GROUPS.get((namespace, str(parts.get("type", "")).lower()))
-    if group is None or not parts.get("resource_group") or "child_name_1" in parts:
-        text = f"{resource_id} is not the id of a machine, an image or a part of a network"
+    below = (parts["child_name_1"],) if parts.get("child_name_1") else ()
+    kind = "/".join(str(parts[key]) for key in ("type", "child_type_1") if parts.get(key)).lower()
+    group = _GROUPS.get((namespace, kind))
+    if group is None or not parts.get("resource_group") or "child_name_2" in parts:
+        text = f"{resource_id} is not the id of a machine, an image, a part of a network or a Lustre file system"
         raise AzureError(text, code="InvalidResourceId")
-    return _Place(namespace, parts["subscription"], group, (parts["resource_group"], parts["name"]))
+    return _Place(namespace, parts["subscription"], group, (parts["resource_group"], parts["name"], *below))
 
 
 def _document(answer: t.Any, _model: t.Any, _headers: t.Any) -> Json:
