@@ -152,7 +152,8 @@ def _node(
     own = _words(first)
     amounts = _Amounts(kinds)
     for (_name, item), words in zip(host.vnodes, states):
-        amounts.add(item, usable=not words & (_NOT_UP | _TAKES_NONE | _DRAINED))
+        # What is free of a drained node is what jobs would have if a pass gave it back.
+        amounts.add(item, usable=not words & (_NOT_UP | _TAKES_NONE))
     last = [_epoch(item, "last_used_time") for _name, item in host.vnodes]
     changed = [_epoch(item, "last_state_change_time") for _name, item in host.vnodes]
     resources = formats.below(first, "resources_available")

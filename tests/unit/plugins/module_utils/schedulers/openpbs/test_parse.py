@@ -139,13 +139,13 @@ def test_nodes_say_what_is_free_and_for_whom() -> None:
     assert {("feat", "avx2"), ("feat", "avx512"), ("slot_type", "htc"), ("spot", "true")} <= set(found.labels)
 
 
-def test_nodes_out_of_service_offer_nothing_and_say_why() -> None:
+def test_nodes_out_of_service_say_why_and_what_they_would_offer() -> None:
     found = queue("09b-node-states-offline-maintenance-stale")
     offline, maintenance, down = (node(found, name) for name in ("n001", "n003", "n006"))
     assert offline.up
     assert offline.drained
     assert offline.jobs == 1
-    assert offline.free_cpus == 0
+    assert offline.free_cpus == 2
     assert offline.reason == "autoscale: drain idle since 2026-11-20T08:00:00Z"
     assert maintenance.drained
     assert maintenance.jobs, "its suspended job is not in jobs"
