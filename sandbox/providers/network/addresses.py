@@ -120,6 +120,18 @@ class Addresses:
         row = self._core.store.db().execute(query, (ids.key(owner),)).fetchone()
         return (row["pool"], str(ipaddress.IPv4Address(row["address"]))) if row else None
 
+    def special(self, subnet_id: str, owners: Iterable[str]) -> list[Taken]:
+        """Those in a subnet that have a security group of their own, or one of these owners (ids in lower case)."""
+        wanted = json.dumps(list(owners))
+        query = (
+            "SELECT address, owner, extra FROM addresses WHERE pool = ? AND "
+            "(extra != '{}' OR owner IN (SELECT value FROM json_each(?))) ORDER BY address"
+        )
+        return [
+            Taken(str(ipaddress.IPv4Address(row["address"])), row["owner"], json.loads(row["extra"]).get("nsg", ""))
+            for row in self._core.store.db().execute(query, (ids.key(subnet_id), wanted))
+        ]
+
     def public(self, owner: str) -> str:
         """A public address for the resource ``owner``; the one that it has, if it has one. 400 when all are
         given away.

@@ -18,6 +18,7 @@ from sandbox.providers.network.addresses import Addresses
 log = logging.getLogger(__name__)
 VNET = "Microsoft.Network/virtualNetworks"
 NIC = "Microsoft.Network/networkInterfaces"
+PUBLIC = "Microsoft.Network/publicIPAddresses"
 
 
 class Fabric:
@@ -29,13 +30,22 @@ class Fabric:
         self._locks: dict[str, threading.Lock] = {}
         self._applied: dict[str, machines.VnetState] = {}
         self._guard = threading.Lock()
+        # What this thread's running transaction has changed: told once, when it is committed.
+        self._pending = threading.local()
 
     def apply(self, vnet_ids: Iterable[str]) -> None:
         """Bring these virtual networks to what the resources say; remove those that are gone.
 
-        A driver's error is logged: Azure's control plane accepts a network before any host has heard of it.
+        At once, or after the running transaction. A driver's error is logged: Azure's control plane accepts a network
+        before any host has heard of it.
         """
-        for vnet_id in {ids.key(vnet_id) for vnet_id in vnet_ids}:
+        pending: set[str] = self._pending.__dict__.setdefault("vnets", set())
+        pending.update(ids.key(vnet_id) for vnet_id in vnet_ids)
+        self._core.store.after_commit(self._apply_pending)
+
+    def _apply_pending(self) -> None:
+        pending: set[str] = self._pending.__dict__.pop("vnets", set())
+        for vnet_id in pending:
             with self._guard:
                 lock = self._locks.setdefault(vnet_id, threading.Lock())
             with lock:
@@ -63,8 +73,9 @@ class Fabric:
         """The state of one virtual network."""
         subnets = vnet.properties["subnets"]
         nics: list[machines.NicState] = []
+        publics = self._publics(vnet.rid.subscription)
         for subnet in subnets:
-            nics += self._nics(subnet["id"])
+            nics += self._nics(subnet["id"], publics)
         return machines.VnetState(
             vnet_id=vnet.id,
             address_prefixes=tuple(vnet.properties["addressSpace"]["addressPrefixes"]),
@@ -80,25 +91,25 @@ class Fabric:
             nics=tuple(nics),
         )
 
-    def _nics(self, subnet_id: str) -> list[machines.NicState]:
+    def _nics(self, subnet_id: str, publics: dict[str, str]) -> list[machines.NicState]:
         """The addresses in the subnet that have a security group or a public address of their own."""
-        found = []
-        for taken in self._addresses.in_subnet(subnet_id):
-            public = self._public_of(taken.owner)
-            if taken.nsg_id or public:
-                state = machines.NicState(private_ip=taken.address, rules=self._rules(taken.nsg_id), public_ip=public)
-                found.append(state)
-        return found
+        return [
+            machines.NicState(
+                private_ip=taken.address,
+                rules=self._rules(taken.nsg_id),
+                public_ip=publics.get(taken.owner, ""),
+            )
+            for taken in self._addresses.special(subnet_id, publics)
+        ]
 
-    def _public_of(self, owner: str) -> str:
-        """The public address of an ip configuration of an interface."""
-        if "/virtualmachinescalesets/" in owner:
-            return ""  # instances have none, and there may be thousands of them
-        nic = self._core.store.get(owner.rpartition("/ipconfigurations/")[0])
-        for configuration in nic.properties.get("ipConfigurations", []) if nic else []:
-            if ids.key(configuration["id"]) == owner:
-                return self._address(_id(configuration["properties"].get("publicIPAddress")))
-        return ""
+    def _publics(self, subscription: str) -> dict[str, str]:
+        """The public addresses in use, by the ip configuration (its id in lower case) that has each."""
+        found = {}
+        for public in self._core.store.list(PUBLIC, subscription=subscription):
+            owner, address = _id(public.properties.get("ipConfiguration")), public.properties.get("ipAddress")
+            if owner and address:
+                found[ids.key(owner)] = str(address)
+        return found
 
     def _address(self, public_id: str) -> str:
         public = self._core.store.get(public_id) if public_id else None

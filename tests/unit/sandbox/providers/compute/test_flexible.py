@@ -7,9 +7,11 @@ from __future__ import annotations
 import re
 import typing as t
 
+import pytest
+
 from sandbox.machines import PowerState
 
-from .conftest import PROVIDERS, Cloud
+from .conftest import IMAGE, PROVIDERS, Cloud
 
 VMS = f"{PROVIDERS}/Microsoft.Compute/virtualMachines"
 NICS = f"{PROVIDERS}/Microsoft.Network/networkInterfaces"
@@ -113,3 +115,27 @@ def test_extensions_of_the_model_are_on_every_machine(cloud: Cloud) -> None:
     read = cloud.ok("GET", machine["id"])
     (shown,) = read["resources"]
     assert (shown["name"], shown["properties"]["provisioningState"]) == ("Health", "Succeeded")
+
+
+def test_the_network_is_told_of_many_new_machines_at_once(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has an interface with rules of its own; the network is drawn when all are stored, and not for each."""
+    cloud.ok("PUT", f"{PROVIDERS}/Microsoft.Network/networkSecurityGroups/rules", {"location": "westeurope"})
+    cloud.settle()
+    rules = {"id": f"{PROVIDERS}/Microsoft.Network/networkSecurityGroups/rules"}
+    address = {"name": "ip", "properties": {"subnet": {"id": cloud.subnet}}}
+    nic = {"name": "nic", "properties": {"networkSecurityGroup": rules, "ipConfigurations": [address]}}
+    monkeypatch.setattr(cloud.core.operations, "_start", lambda *_unused: None)
+    drawn: list[int] = []
+    monkeypatch.setattr(cloud.driver, "apply_network", lambda state: drawn.append(len(state.nics)))
+    profile = {
+        "osProfile": {"computerNamePrefix": "f-", "adminUsername": "a", "adminPassword": "Secret-of-12-letters"},
+        "storageProfile": {"imageReference": IMAGE},
+        "networkProfile": {"networkApiVersion": "2020-11-01", "networkInterfaceConfigurations": [nic]},
+    }
+    body = {
+        "location": "westeurope",
+        "sku": {"name": "Standard_D2s_v5", "capacity": 12},
+        "properties": {"orchestrationMode": "Flexible", "virtualMachineProfile": profile},
+    }
+    cloud.ok("PUT", f"{PROVIDERS}/Microsoft.Compute/virtualMachineScaleSets/many", body)
+    assert drawn == [12]
