@@ -58,7 +58,7 @@ class Clock:
         self._alarms: list[Alarm] = []
         self._numbers = itertools.count()
         self._pauses: list[_Pause] = []
-        self._busy = self._watching = 0
+        self._busy = self._watching = self._happened = 0
         self._local = threading.local()
         self._thread: threading.Thread | None = None
 
@@ -148,12 +148,15 @@ class Clock:
         counted = getattr(self._local, "counted", False)
         mine = _Pause(counted)
         with self._changed:
-            self._pauses.append(mine)
-            self._count(-counted)
-            self._changed.wait_for(lambda: mine.over, seconds)
-            if not mine.over:
-                self._pauses.remove(mine)
-                self._count(counted)
+            # What has happened since this thread last looked would not wake it.
+            if getattr(self._local, "seen", -1) == self._happened:
+                self._pauses.append(mine)
+                self._count(-counted)
+                self._changed.wait_for(lambda: mine.over, seconds)
+                if not mine.over:
+                    self._pauses.remove(mine)
+                    self._count(counted)
+            self._local.seen = self._happened
 
     # counting what is under way
 
@@ -209,6 +212,7 @@ class Clock:
 
     def _wake(self) -> None:
         """Something has happened: all that pause look again. They count from now on, before they have woken."""
+        self._happened += 1
         for pause in self._pauses:
             pause.over = True
             self._busy += pause.counted

@@ -208,8 +208,8 @@ def test_lists_lag_by_it(arm: Arm, standing: Clock, reopen: Callable[[], Arm]) -
 
 def test_nothing_that_is_azures_asks_the_host_for_the_time() -> None:
     root = Path(__file__).resolve().parents[3] / "sandbox"
-    # The validity of certificates; answers that a fault delays.
-    real = {"arm/tls.py": 1, "providers/deployments/runner.py": 1}
+    # The validity of certificates; answers that a fault delays; how often rows are written while machines boot.
+    real = {"arm/tls.py": 1, "providers/deployments/runner.py": 1, "providers/compute/scale_set_works.py": 2}
     found = {}
     for path in [*(root / "arm").rglob("*.py"), *(root / "providers").rglob("*.py")]:
         asked = re.findall(r"\btime\.(?:time|sleep|monotonic)\(|datetime\.now\(|threading\.Timer\(", path.read_text())
