@@ -96,4 +96,8 @@ def scheduler(name: str) -> Scheduler:
         from .gridengine import GridEngine
 
         return GridEngine()
+    if name == "htcondor":
+        from .htcondor import HTCondor
+
+        return HTCondor()
     raise ValueError(f"unknown scheduler {name}")

@@ -154,6 +154,14 @@ def full_name(name: str) -> str:
     raise JoinError(f"{name} has no domain")
 
 
+def address(name: str) -> str:
+    """The IPv4 address of a host. Raises JoinError."""
+    try:
+        return socket.gethostbyname(name)
+    except OSError as error:
+        raise JoinError(f"{name} cannot be resolved: {error}") from error
+
+
 def mount(spec: Mount) -> None:
     """Mount a file system unless it is there already."""
     os.makedirs(spec.path, exist_ok=True)

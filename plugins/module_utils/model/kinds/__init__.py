@@ -41,7 +41,9 @@ class Kind(abc.ABC):
 
 def kinds() -> dict[str, Kind]:
     """All kinds by the name that ``scheduler.type`` has for them."""
+    from .gridengine import GridEngine
+    from .htcondor import HTCondor
     from .openpbs import OpenPbs
     from .slurm import Slurm
 
-    return {"openpbs": OpenPbs(), "slurm": Slurm()}
+    return {"gridengine": GridEngine(), "htcondor": HTCondor(), "openpbs": OpenPbs(), "slurm": Slurm()}
