@@ -218,15 +218,6 @@ def test_single_machines_of_a_growth_fail_and_others_die(caller: Caller) -> None
     assert [agent["displayStatus"] for agent in agents] == ["Not Ready", "Ready"]
 
 
-def test_a_spot_machine_is_told_and_taken_from_the_command_line(caller: Caller) -> None:
-    name = f"s{uuid.uuid4().hex[:6]}"
-    path = scale_set(caller, name, 2)
-    caller.fault("evict", f"{name}_0", "--notice", "1.5")
-    (event,) = json.loads(caller.fault("events", f"{name}_1"))["Events"]
-    assert (event["EventType"], event["EventStatus"], event["Resources"]) == ("Preempt", "Scheduled", [f"{name}_0"])
-    assert caller.send("GET", f"{path}/virtualMachines/0").status_code == 200
-    caller.until(lambda: caller.send("GET", f"{path}/virtualMachines/0").status_code == 404)
-    caller.until(lambda: not json.loads(caller.fault("events", f"{name}_1"))["Events"])
-    caller.fault("maintain", f"{name}_1", "Reboot")
+def test_a_machine_that_is_not_there_cannot_be_taken(caller: Caller) -> None:
     done = caller.sandbox.run("fault", "evict", "nobody", check=False)
     assert (done.returncode, done.stderr) == (1, "sandbox: no machine is called 'nobody'\n")
