@@ -77,7 +77,7 @@ def test_ten_mistakes_are_named_in_one_error() -> None:
         "  node_arrays[2].name: hpc is the name of node_arrays[0] already",
         "  partitions[1].node_arrays[0]: there is no node array htx (did you mean htc?)",
         "  scheduler.munge_key: looks like a secret; secrets do not belong into the cluster definition",
-        "  scheduler.type: must be one of slurm (did you mean slurm?)",
+        f"  scheduler.type: must be one of {', '.join(definition.KINDS)} (did you mean slurm?)",
     ]
 
 
