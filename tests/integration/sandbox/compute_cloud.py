@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("azure.mgmt.compute")
 pytest.importorskip("azure.mgmt.network")
 
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError  # noqa: F401  # the tests import both
 from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import ClientSecretCredential
 from azure.mgmt.compute import ComputeManagementClient
