@@ -65,19 +65,18 @@ def placements(
     doc: Json, world: workload.Workload, done: packed.Pass
 ) -> tuple[dict[t.Any, workload.Spot], dict[str, list[t.Any]], int]:
     """The checker's books: every node, existing or bought, and the nodes of each job; and the CPUs used on new ones."""
-    types = {one["name"]: one for one in doc["node_types"]}
     spots: dict[t.Any, workload.Spot] = {}
     keys: dict[int, t.Any] = {}
     names = {one["name"].lower().replace("_", "-"): one for one in doc["existing"]}
     group_of = {instance.computer_name: item.name for item in world.fleet.scale_sets for instance in item.instances}
     for name, one in names.items():
-        mine = types[one["type"]]
+        mine = world.type_of[group_of[name]]
         spots[name] = workload.Spot(
             mine, one["free_cpus"], one["free_mem_gb"], one["free_gpus"], group_of[name], not one["busy"]
         )
-    for number, (one, scale_set) in enumerate(done.new_nodes()):
-        mine = world.type_of[scale_set]
-        spots[number] = workload.Spot(mine, mine["vcpus"], mine["mem_gb"], mine["gpus"], scale_set, True)
+    for number, one in enumerate(done.new_nodes()):
+        mine = world.type_of[one.spec.name]
+        spots[number] = workload.Spot(mine, mine["vcpus"], mine["mem_gb"], mine["gpus"], one.spec.name, True)
         keys[id(one)] = number
     nodes_of: dict[str, list[t.Any]] = {}
     used = 0
@@ -88,9 +87,9 @@ def placements(
     return spots, nodes_of, used
 
 
-def node_key(keys: t.Mapping[int, int], one: packed.Bin) -> t.Any:
+def node_key(keys: t.Mapping[int, int], one: t.Any) -> t.Any:
     """The number of a bought node, the name of an existing one."""
-    return keys.get(id(one)) if id(one) in keys else one.tag.name
+    return keys[id(one)] if id(one) in keys else one.name
 
 
 def idle_in_vain(doc: Json, spots: t.Mapping[t.Any, workload.Spot], nodes_of: t.Mapping[str, list[t.Any]]) -> int:

@@ -68,7 +68,7 @@ def read(doc: Json) -> Workload:
     """The workload as values. Node types keep their order: a planner must not care for it."""
     types = doc["node_types"]
     arrays, specs, groups, sizes, type_of = [], [], [], {}, {}
-    names: dict[str, list[ScaleSetSpec]] = {}
+    names: dict[tuple[str, str], list[ScaleSetSpec]] = {}
     for node_type in types:
         array = _array(node_type)
         arrays.append(array)
@@ -88,7 +88,9 @@ def read(doc: Json) -> Workload:
             NodeGroup(array.name, node_type["name"], f"{array.name}-{slug(node_type['name'])}", node_type["max_count"])
         )
         type_of.update((spec.name, node_type) for spec in mine)
-        names.setdefault(node_type["name"], mine)
+        for key in ((node_type["name"], node_type["nodearray"]), (node_type["name"], "")):
+            if not node_type["spot"] or key not in names:
+                names[key] = mine
     cluster = Cluster(
         name="bench",
         location="westeurope",
@@ -136,18 +138,19 @@ def _specs(array: NodeArray, node_type: Json) -> t.Iterator[ScaleSetSpec]:
 
 
 def _existing(
-    doc: Json, names: t.Mapping[str, list[ScaleSetSpec]], type_of: t.Mapping[str, Json]
+    doc: Json, names: t.Mapping[tuple[str, str], list[ScaleSetSpec]], type_of: t.Mapping[str, Json]
 ) -> tuple[Fleet, list[QueueNode]]:
     members: dict[str, list[Instance]] = {}
     nodes = []
     indices: dict[t.Any, int] = {}
     by_name = {spec.name: spec for specs in names.values() for spec in specs}
     for number, one in enumerate(doc["existing"]):
-        mine = names[one["type"]]
-        group = (one["type"], one["placement_group"])
+        # Existing nodes are called ARRAY-NUMBER, which tells types of one name apart.
+        mine = names.get((one["type"], one["name"].rpartition("-")[0])) or names[one["type"], ""]
+        group = (mine[0].node_array, one["placement_group"])
         index = 0
         if one["placement_group"] is not None and len(mine) > 1:
-            index = indices.setdefault(group, sum(key[0] == one["type"] for key in indices))
+            index = indices.setdefault(group, sum(key[0] == mine[0].node_array for key in indices))
         spec = mine[index]
         name = one["name"].lower().replace("_", "-")
         found = Instance(

@@ -48,7 +48,7 @@ class JobClass:
     """Jobs that need the same. ``jobs`` are (job, tasks that could start) in the order in which they would start.
 
     ``number`` is the place of the class in a fixed order. ``spread`` is scatter when every piece needs a node of its
-    own. ``simple``: one piece that shares its node with others, which is what most jobs are.
+    own. ``size`` is how many pieces one job has, ``count`` how many jobs (tasks of arrays) there are.
     """
 
     number: int
@@ -59,16 +59,10 @@ class JobClass:
     partitions: tuple[str, ...]
     jobs: list[tuple[Job, int]] = field(default_factory=list)
     count: int = 0
+    size: int = 0
 
-    @property
-    def size(self) -> int:
-        """How many pieces one job has."""
-        return sum(piece.count for piece in self.pieces)
-
-    @property
-    def simple(self) -> bool:
-        """Whether it is one piece that shares its node with others."""
-        return self.size == 1 and not self.exclusive
+    def __post_init__(self) -> None:
+        self.size = sum(piece.count for piece in self.pieces)
 
     @property
     def text(self) -> str:

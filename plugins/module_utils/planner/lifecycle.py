@@ -15,7 +15,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue impo
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.failures import error_code
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import Node, NodeView, short
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Bin, Kind
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind, Stack
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import PREFIX, Machine
 
 SILENT = PREFIX + "does not answer since "
@@ -124,10 +124,10 @@ class Life:
 
     # after packing
 
-    def settle(self, bins: t.Sequence[Bin]) -> None:
+    def settle(self, stacks: t.Sequence[Stack]) -> None:
         """Return to service what jobs need, delete what was drained, drain what has been idle for long enough."""
-        used = {id(one.tag) for one in bins if one.used}
-        self._kick(bins)
+        used = _used(stacks)
+        self._kick(stacks)
         for state in self._view.nodes:
             if id(state) in used and state.ours:
                 self._decided.resume(state, "jobs need it again")
@@ -161,9 +161,9 @@ class Life:
             staying[name] -= 1
             spare[name] = spare.get(name, 0) - 1
 
-    def staying(self, bins: t.Sequence[Bin]) -> tuple[dict[str, int], dict[str, int]]:
+    def staying(self, stacks: t.Sequence[Stack]) -> tuple[dict[str, int], dict[str, int]]:
         """Machines that stay, and of them those that no job needs, per node array."""
-        staying, spare, _idle = self._count({id(one.tag) for one in bins if one.used})
+        staying, spare, _idle = self._count(_used(stacks))
         return staying, spare
 
     def _count(self, used: t.AbstractSet[int]) -> tuple[dict[str, int], dict[str, int], list[Node]]:
@@ -192,19 +192,18 @@ class Life:
         since = max(state.node.idle_since, state.node.last_busy)
         return since or (state.machine.instance.created_at if state.machine else 0) or self._now
 
-    def _kick(self, bins: t.Sequence[Bin]) -> None:
+    def _kick(self, stacks: t.Sequence[Stack]) -> None:
         if not self._queue.kicks:
             return
-        fresh = [
-            one
-            for one in bins
-            if one.used
-            and isinstance(one.tag, Node)
-            and not one.tag.busy
-            and self._now - self._idle_since(one.tag) < 120
-        ]
-        if fresh:
+        tags = [tag for one in stacks if one.used for tag in one.tags]
+        nodes = [tag for tag in tags if isinstance(tag, Node) and not tag.busy]
+        if any(self._now - self._idle_since(node) < _FRESH for node in nodes):
             self._decided.kick("jobs fit onto nodes that have just joined")
+
+
+def _used(stacks: t.Sequence[Stack]) -> set[int]:
+    """What jobs were put onto."""
+    return {id(tag) for one in stacks if one.used for tag in one.tags}
 
 
 def _stamp(now: int) -> str:

@@ -11,7 +11,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet impo
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.hostlist import sort_key
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Queue, QueueNode
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Bin, Kind
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind, Stack
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import (
     BROKEN,
     COMING,
@@ -98,27 +98,34 @@ def short(name: str) -> str:
     return name.split(".", 1)[0].lower()
 
 
-class Bins:
-    """The nodes of a view as the packer sees them; alike ones share their kind."""
+class Stacks:
+    """The nodes of a view as the packer sees them: those in the same state are one stack."""
 
     def __init__(self, kinds: t.Mapping[str, Kind]) -> None:
         self._offers = kinds
         self._kinds: dict[t.Any, Kind] = {}
+        self._found: dict[t.Any, Stack] = {}
 
-    def of_node(self, state: Node) -> Bin:
-        """What is free on a node that is up."""
-        node = state.node
-        found = Bin(self._kind(state), state, 0)
-        found.cpus, found.memory, found.gpus = node.free_cpus, node.free_memory_mib, node.free_gpus
-        if found.resources is not None:
-            found.resources.update(dict(node.free_resources))
-        found.fresh = not state.busy
-        return found
+    def all(self) -> list[Stack]:
+        """What was added so far."""
+        return list(self._found.values())
 
-    def of_machine(self, machine: Machine) -> t.Optional[Bin]:
-        """What a machine that boots will have; None if its scale set is not in the definition any more."""
-        kind = self._offers.get(machine.scale_set.name.casefold())
-        return Bin(kind, machine) if kind is not None else None
+    def add_node(self, state: Node) -> None:
+        """A node that is up, with what is free on it."""
+        node, kind = state.node, self._kind(state)
+        free = (node.free_cpus, node.free_memory_mib, node.free_gpus)
+        key = (id(kind), free, node.free_resources, state.busy)
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = Stack(kind, [], free)
+            found.resources, found.fresh = {**kind.resources, **dict(node.free_resources)}, not state.busy
+        found.tags.append(state)
+
+    def add_machines(self, scale_set: str, tags: t.Sequence[t.Any]) -> None:
+        """Machines that boot; they are nothing to jobs if their scale set is not in the definition any more."""
+        kind = self._offers.get(scale_set.casefold())
+        if kind is not None and tags:
+            self._found.setdefault(("booting", scale_set), Stack(kind, [])).tags.extend(tags)
 
     def _kind(self, state: Node) -> Kind:
         node, machine = state.node, state.machine

@@ -22,11 +22,13 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.answers 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass, demand, order
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.failures import remember
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.gangs import Gangs
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.lifecycle import Life
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import Bins, NodeView
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Bin, Packer
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Market, Store
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.mix import Mix, hardness
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import NodeView, Stacks
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer, Stack
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Market, New, Store
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import PREFIX
 
 # How often the plan is tried against itself before what it then has is taken.
@@ -74,79 +76,88 @@ class Pass:
                 kept[key] = kept.get(key, 0) + self.view.ordered(item)
         return kept
 
-    def supply(self) -> list[Bin]:
-        """What is there: nodes that are up, then machines that boot, then those that are ordered."""
-        bins = Bins(self.market.kinds)
-        found = [
-            bins.of_node(state)
-            for state in self.view.nodes
-            if state.node.up
-            and (state.ours or not state.out_of_service)
-            and not (state.machine and (state.machine.leaving or self.decided.shrinks(state.machine)))
-        ]
+    def supply(self) -> list[Stack]:
+        """What is there: nodes that are up, machines that boot, those that are ordered, and what the plan buys."""
+        found = Stacks(self.market.kinds)
+        for state in self.view.nodes:
+            leaving = state.machine is not None and (state.machine.leaving or self.decided.shrinks(state.machine))
+            if state.node.up and not leaving and (state.ours or not state.out_of_service):
+                found.add_node(state)
         for machine in self.view.machines:
             if self.view.booting(machine) and not self.decided.shrinks(machine):
-                one = bins.of_machine(machine)
-                found += [one] if one is not None else []
-        for key, item in sorted(self.view.scale_sets.items()):
-            count = self.view.ordered(item)
-            if count and key in self.market.kinds:
-                found += [Bin(self.market.kinds[key], item) for _unused in range(count)]
-        return found
-
-    def _bought(self) -> list[Bin]:
-        return [
-            Bin(self.market.kinds[key], self.specs[key])
-            for key in sorted(self.sold)
-            for _unused in range(self.sold[key])
-        ]
+                found.add_machines(machine.scale_set.name, [machine])
+        for _key, item in sorted(self.view.scale_sets.items()):
+            found.add_machines(item.name, [item] * self.view.ordered(item))
+        for key in sorted(self.sold):
+            found.add_machines(self.specs[key].name, [New(self.specs[key]) for _unused in range(self.sold[key])])
+        return found.all()
 
     def _pack(self) -> Packer:
+        """Pack and buy until nothing more is bought."""
         for _unused in range(_TRIES):
-            packer, store = self._try()
-            if not store.sold:
-                return packer
-            for key, count in store.sold.items():
+            packer, sold = self._try()
+            if not sold:
+                break
+            for key, count in sold.items():
                 self.sold[key] = self.sold.get(key, 0) + count
-        return self._run(None)
-
-    def _try(self) -> tuple[Packer, Store]:
-        """Pack what there is and buy what is missing: at the lowest price if there is enough, else in queue order."""
-        packer = self._run(None)
-        store = Store(self.market, self.limits)
-        if self.life.braked or not any(packer.left):
-            return packer, store
-        packer = self._run(store)
-        if self._short(packer, store):
-            for key, count in store.sold.items():
-                self.limits.take(self.specs[key], -count)
-            store = Store(self.market, self.limits)
-            packer = self._in_order(Packer(self.demand, [*self.supply(), *self._bought()], self._kinds(), store))
-        return packer, store
-
-    def _kinds(self) -> t.Any:
-        return self.market.kinds.values()
-
-    def _short(self, packer: Packer, store: Store) -> bool:
-        """Whether limits left out jobs that could have machines otherwise."""
-        return any(
-            left and all(store.fitting(item, piece) for piece in item.pieces)
-            for item, left in zip(self.demand.classes, packer.left)
-        )
-
-    def _run(self, store: t.Optional[Store]) -> Packer:
-        """Pack the jobs that are hard to place first, whatever their turn is."""
-        packer = Packer(self.demand, [*self.supply(), *self._bought()], self._kinds(), store)
-        for item in sorted(self.demand.classes, key=_hardest):
-            packer.place(item.number, item.count)
         return packer
+
+    def _try(self) -> tuple[Packer, dict[str, int]]:
+        """Pack what there is and buy what is missing: at the lowest price if there is enough, else in queue order."""
+        if self.life.braked or not self.demand.classes:
+            return self._all(None)
+        packer, sold = self._all(Store(self.market, self.limits))
+        if not self._short(packer):
+            return packer, sold
+        for key, count in sold.items():
+            self.limits.take(self.specs[key], -count)
+        store = Store(self.market, self.limits)
+        packer = self._in_order(Packer(self.demand, self.supply(), self.market.kinds.values(), store))
+        return packer, {key: count for key, count in store.sold.items() if count}
+
+    def _all(self, store: t.Optional[Store]) -> tuple[Packer, dict[str, int]]:
+        """Pack everything, the jobs that are hard to place first, whatever their turn is."""
+        packer = Packer(self.demand, self.supply(), self.market.kinds.values(), store)
+        gangs = Gangs(packer)
+        for item in sorted(self.demand.classes, key=hardness):
+            if item.size > 1:
+                self._place(packer, gangs, item, item.count)
+        sold = dict(store.sold) if store else {}
+        if any(packer.left[item.number] for item in self.demand.classes if item.size == 1):
+            rest = Mix(packer, self.market, self.limits).pack()
+            if store is not None and any(rest.left):
+                rest, more = Mix(packer, self.market, self.limits).buy()
+                for key, count in more.sold.items():
+                    sold[key] = sold.get(key, 0) + count
+            packer = rest
+        return packer, {key: count for key, count in sold.items() if count}
+
+    @staticmethod
+    def _place(packer: Packer, gangs: Gangs, item: JobClass, count: int) -> int:
+        if item.size == 1:
+            return packer.place(item.number, count)
+        if item.one_group:
+            return gangs.place(item, count)
+        done = 0
+        while done < count and packer.place_job(item):
+            done += 1
+        return done
+
+    def _short(self, packer: Packer) -> bool:
+        """Whether limits left out jobs that could have machines otherwise."""
+        store = Store(self.market, self.limits)
+        return any(
+            packer.left[item.number] and all(store.fitting(item, piece) for piece in item.pieces)
+            for item in self.demand.classes
+        )
 
     def _in_order(self, packer: Packer) -> Packer:
         """Pack the jobs in the order of the queue: what is short goes to those in front."""
         turns = sorted((order(job), item.number, tasks) for item in self.demand.classes for job, tasks in item.jobs)
         out: set[int] = set()
+        gangs = Gangs(packer)
         for _unused, number, tasks in turns:
-            if number not in out and packer.place(number, tasks) < tasks:
+            if number not in out and self._place(packer, gangs, self.demand.classes[number], tasks) < tasks:
                 out.add(number)
         return packer
 
@@ -158,7 +169,7 @@ class Pass:
         for key, count in sorted(self.sold.items()):
             item = self.view.scale_sets[key]
             self.decided.buy(self.specs[key], count + self.view.ordered(item), self._reason(key))
-        self.life.settle(self.packer.bins)
+        self.life.settle(self.packer.stacks)
         self._notes()
         for text in self.queue.skipped:
             self.decided.unmet((), f"not understood: {text}")
@@ -168,7 +179,7 @@ class Pass:
         """Machines that node arrays keep, whatever jobs need."""
         if self.life.braked:
             return
-        staying, spare = self.life.staying(self.packer.bins)
+        staying, spare = self.life.staying(self.packer.stacks)
         for array in self.cluster.node_arrays:
             if not array.min_nodes and not array.warm_nodes:
                 continue
@@ -196,7 +207,8 @@ class Pass:
         """For which jobs the machines of a scale set are bought."""
         names: dict[str, None] = {}
         for item, runs in zip(self.demand.classes, self.packer.placed):
-            if any(isinstance(run.bin.tag, ScaleSetSpec) and run.bin.tag.name.casefold() == key for run in runs):
+            tags = (run.tags[0] for run in runs)
+            if any(isinstance(tag, New) and tag.spec.name.casefold() == key for tag in tags):
                 names.update((job.id, None) for job, _tasks in item.jobs)
         jobs = list(names)
         if not jobs:
@@ -214,14 +226,14 @@ class Pass:
             left -= tasks
         return found[::-1]
 
-    def new_nodes(self) -> list[tuple[Bin, str]]:
-        """The nodes that the plan buys, with the names of their scale sets."""
-        return [(one, one.tag.name) for one in self.packer.bins if isinstance(one.tag, ScaleSetSpec)]
+    def new_nodes(self) -> list[New]:
+        """The nodes that the plan buys."""
+        return [tag for one in self.packer.stacks for tag in one.tags if isinstance(tag, New)]
 
-    def placements(self) -> t.Iterator[tuple[Job, list[Bin]]]:
-        """Every task that got nodes, with the node of each of its pieces."""
+    def placements(self) -> t.Iterator[tuple[Job, list[t.Any]]]:
+        """Every task that got nodes, with the node (a `Node`, a machine or `New`) of each of its pieces."""
         for item, runs in zip(self.demand.classes, self.packer.placed):
-            slots = (run.bin for run in runs for _unused in range(run.pieces))
+            slots = (tag for run in runs for tag in run.tags for _unused in range(run.pieces))
             left = item.count - self.packer.left[item.number]
             for job, tasks in item.jobs:
                 for _unused in range(min(tasks, left)):
@@ -249,10 +261,3 @@ class Pass:
             for job, _tasks in item.jobs:
                 if job.note.startswith(PREFIX) and id(job) not in said:
                     self.decided.comment(job, plain("there are machines for it, or they are on their way"))
-
-
-def _hardest(item: JobClass) -> tuple[t.Any, ...]:
-    """Groups first, then whole nodes, then the largest pieces."""
-    piece = item.pieces[0]
-    biggest = (piece.gpus, bool(piece.labels), max(piece.cpus / 4, piece.memory / 16384))
-    return (not item.one_group, not item.exclusive, item.size == 1, -item.size, *(-one for one in biggest), item.number)

@@ -14,7 +14,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout imp
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import SCATTER
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass, Piece
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits, Room
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Bin, Kind
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind, Stack
 
 
 @dataclass
@@ -33,6 +33,20 @@ class Choice:
         return self.kinds[0][1]
 
 
+class New:
+    """A machine that a plan buys."""
+
+    __slots__ = ("spec",)
+
+    def __init__(self, spec: ScaleSetSpec) -> None:
+        self.spec = spec
+
+
+def new_stack(spec: ScaleSetSpec, kind: Kind, count: int) -> Stack:
+    """Machines that a plan buys, as nodes for jobs."""
+    return Stack(kind, [New(spec) for _unused in range(count)])
+
+
 class Market:
     """What can be bought at all, in the order of price; the same whatever is there and whatever is wanted.
 
@@ -43,6 +57,7 @@ class Market:
         self._catalog, self._layout = catalog, layout
         self._choices: t.Optional[list[Choice]] = None
         self.kinds: dict[str, Kind] = {}
+        self.specs: dict[str, ScaleSetSpec] = {spec.name.casefold(): spec for spec in layout.scale_sets}
         for spec in layout.scale_sets:
             size = catalog.size(spec.vm_size)
             if size is not None:
@@ -110,7 +125,7 @@ class Store:
             self._fitting[key] = found
         return found
 
-    def buy(self, item: JobClass, piece: Piece, wanted: int, future: int, group: str) -> list[Bin]:
+    def buy(self, item: JobClass, piece: Piece, wanted: int, future: int, group: str) -> list[Stack]:
         """See `packing.Shop`: the choice with the lowest price per piece that will really be on it."""
         ranked = sorted(
             self.fitting(item, piece),
@@ -122,7 +137,7 @@ class Store:
                 count = min(nodes, self._limits.room(spec).count)
                 if count > 0:
                     self.take(spec, count)
-                    return [Bin(kind, spec) for _unused in range(count)]
+                    return [new_stack(spec, kind, count)]
                 self._full.add(spec.name)
         return []
 
@@ -135,16 +150,23 @@ class Store:
             self._full.clear()
 
     def _open(self, choice: Choice, item: JobClass, piece: Piece, group: str) -> t.Iterator[tuple[ScaleSetSpec, Kind]]:
-        """The scale sets of a choice that could serve the piece, the fullest placement groups first."""
+        """The scale sets of a choice that could serve the piece."""
         found = [
             (spec, kind)
             for spec, kind in choice.kinds
             if spec.name not in self._full and (not group or kind.group == group) and kind.has(piece)
         ]
-        if found and found[0][0].placement_group:
-            found = [one for one in found if self._stays(choice, one[0])]
-            found.sort(key=lambda one: (-self._limits.count(one[0]), one[0].placement_group, one[0].name))
-        return iter(found)
+        return iter(self._places(choice, found))
+
+    def _places(
+        self, choice: Choice, places: t.Sequence[tuple[ScaleSetSpec, Kind]]
+    ) -> t.Sequence[tuple[ScaleSetSpec, Kind]]:
+        """In the order in which they are to be filled: of placement groups the fullest first."""
+        if not places or not places[0][0].placement_group:
+            return places
+        found = [one for one in places if self._stays(choice, one[0])]
+        found.sort(key=lambda one: (-self._limits.count(one[0]), one[0].placement_group, one[0].name))
+        return found
 
     def _stays(self, choice: Choice, spec: ScaleSetSpec) -> bool:
         """One placement group is one fabric: with machines in one zone it grows in no other."""
@@ -154,28 +176,43 @@ class Store:
             other.placement_group == spec.placement_group and self._limits.count(other) for other, _kind in choice.kinds
         )
 
-    def refund(self, bins: t.Sequence[Bin]) -> None:
+    def refund(self, stacks: t.Sequence[Stack]) -> None:
         """See `packing.Shop`."""
-        for one in bins:
-            self.take(one.tag, -1)
+        for one in stacks:
+            self.take(one.tags[0].spec, -len(one.tags))
+
+    def stock(self, choice: Choice, count: int) -> list[Stack]:
+        """Buy so many machines of a choice, or as many as there is room for."""
+        found = []
+        for spec, kind in self._places(choice, choice.kinds):
+            number = min(count, self._limits.room(spec).count) if count > 0 else 0
+            if number > 0:
+                self.take(spec, number)
+                found.append(new_stack(spec, kind, number))
+                count -= number
+        return found
+
+    def close(self) -> None:
+        """Take everything back."""
+        for key, count in self.sold.items():
+            if count:
+                self._limits.take(self._market.specs[key], -count)
+        self.sold = {}
 
     def groups(self, item: JobClass, piece: Piece) -> list[tuple[str, int, float]]:
-        """See `packing.Shop`."""
-        found = []
+        """See `packing.Shop`. Of the empty groups of a choice only the first: they are all alike."""
+        found: list[tuple[bool, str, int, float]] = []
         for choice, _holds in self.fitting(item, piece):
-            near = any(kind.near for _spec, kind in choice.kinds)
             for spec, kind in self._open(choice, item, piece, ""):
-                if kind.near or not near:
-                    room = self._limits.room(spec).count
-                    if room:
-                        found.append((kind.group, room, choice.price))
-                    else:
-                        self._full.add(spec.name)
-        near_ones = [one for one in found if self._is_near(one[0])]
-        return near_ones or found
-
-    def _is_near(self, group: str) -> bool:
-        return any(kind.near and kind.group == group for kind in self._market.kinds.values())
+                room = self._limits.room(spec).count
+                if not room:
+                    self._full.add(spec.name)
+                    continue
+                found.append((kind.near, kind.group, room, choice.price))
+                if not self._limits.count(spec):
+                    break
+        near = any(one[0] for one in found)
+        return [one[1:] for one in found if one[0] or not near]
 
     def blocked(self, item: JobClass) -> t.Optional[Room]:
         """What is in the way of machines for such jobs; None if no size suits, whatever the limits are."""

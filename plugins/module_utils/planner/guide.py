@@ -1,0 +1,215 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a perfect packing would look like, if nodes could be bought and filled in fractions.
+
+A linear program over patterns (what one empty node holds together) by column generation: patterns that would make the
+plan cheaper are looked for with the prices that the program gives to each class of jobs, until there are none. Nodes on
+which something runs are pooled. Its costs are a lower bound but for the patterns that were not found.
+"""
+
+from __future__ import annotations
+
+import math
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.patterns import Pattern, Ware, best
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.pools import Key, Pool, Pools
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.simplex import Program
+
+# Classes that the program tells apart; more are put together with those that are most like them.
+MANY = 48
+_ITERATIONS = 40
+_TRIFLE = 0.001
+
+
+@dataclass
+class Advice:
+    """What to do in fractions: patterns for empty nodes of pools, shares of classes for the others, nodes to buy.
+
+    ``worth`` is what one job of a class costs at the margin, in USD/hour. ``exact``: every class was told apart.
+    """
+
+    patterns: list[tuple[Key, Pattern, float]] = field(default_factory=list)
+    shares: dict[tuple[int, Key], float] = field(default_factory=dict)
+    new: list[float] = field(default_factory=list)
+    worth: dict[int, float] = field(default_factory=dict)
+    exact: bool = True
+
+
+@dataclass
+class Bucket:
+    """Classes that are not told apart; ``needs`` are those of an average job. ``number`` is that of its first class."""
+
+    items: list[JobClass]
+    count: int
+    needs: tuple[int, int, int]
+    worth: float
+
+    @property
+    def number(self) -> int:
+        """What it is called in patterns."""
+        return self.items[0].number
+
+    @property
+    def alone(self) -> bool:
+        """Whether such a job has its node alone."""
+        return self.items[0].exclusive
+
+
+class Guide:
+    """One program: for these classes, with so many jobs of each, in these pools."""
+
+    def __init__(self, items: t.Sequence[JobClass], left: t.Sequence[int], pools: Pools) -> None:
+        self._left, self._pools = left, list(pools)
+        self._choices = pools.choices
+        self._buckets = self._put_together(items)
+        self._exact = len(self._buckets) == len(items)
+        self._index = {bucket.number: row for row, bucket in enumerate(self._buckets)}
+        self._fresh_row: dict[Key, int] = {}
+        self._known: dict[tuple[Key, tuple[tuple[int, int], ...]], int] = {}
+        self._columns: list[tuple[str, t.Any, t.Any]] = []
+        self._program = self._start()
+
+    def advise(self) -> Advice:
+        """Solve it."""
+        self._first_patterns()
+        self._program.solve()
+        for _unused in range(_ITERATIONS):
+            if not self._better_patterns():
+                break
+            self._program.solve()
+        return self._read()
+
+    def _start(self) -> Program:
+        limits = [float(bucket.count) for bucket in self._buckets]
+        free_row: dict[Key, int] = {}
+        for pool in self._pools:
+            self._fresh_row[pool.key] = len(limits)
+            limits.append(float(pool.fresh))
+            if any(value > 0 for value in pool.free):
+                free_row[pool.key] = len(limits)
+                limits.extend(value / (there or 1) for value, there in zip(pool.free, pool.capacity))
+        first_room = len(limits)
+        limits.extend(float(room) for _choice, _pool, room in self._choices)
+        program = Program(limits)
+        for number, (choice, pool, _room) in enumerate(self._choices):
+            self._columns.append(("new", number, None))
+            program.add(-choice.price, {self._fresh_row[pool.key]: -1.0, first_room + number: 1.0})
+        for pool in self._pools:
+            row = free_row.get(pool.key)
+            for index, bucket in enumerate(self._buckets) if row is not None else ():
+                if not bucket.alone and self._open(bucket, pool):
+                    column = {index: 1.0}
+                    for dimension, (need, there) in enumerate(zip(bucket.needs, pool.capacity)):
+                        if need and row is not None:
+                            column[row + dimension] = need / there
+                    self._columns.append(("share", pool.key, bucket))
+                    program.add(bucket.worth - _TRIFLE * pool.kind.worth * _share(bucket.needs, pool.kind), column)
+        return program
+
+    @staticmethod
+    def _open(bucket: Bucket, pool: Pool) -> bool:
+        return all(item.number in pool.open_to for item in bucket.items)
+
+    def _first_patterns(self) -> None:
+        """Every class by itself, as many jobs of it as a node holds."""
+        for pool in self._pools:
+            for bucket in self._buckets:
+                if self._usable(pool) and self._open(bucket, pool):
+                    fits = min((there // need for need, there in zip(bucket.needs, pool.capacity) if need), default=1)
+                    count = 1 if bucket.alone else min(fits, bucket.count)
+                    if count > 0:
+                        self._add(pool, {bucket.number: count})
+
+    @staticmethod
+    def _usable(pool: Pool) -> bool:
+        return bool(pool.fresh or pool.choices)
+
+    def _better_patterns(self) -> bool:
+        """Add the patterns that would gain; answers whether there were any."""
+        prices = self._program.prices()
+        costs = [bucket.worth - price for bucket, price in zip(self._buckets, prices)]
+        added = False
+        for pool in self._pools:
+            if not self._usable(pool):
+                continue
+            wares = [
+                Ware(bucket.number, cost, bucket.needs, bucket.count)
+                for bucket, cost in zip(self._buckets, costs)
+                if cost > 1e-9 and not bucket.alone and self._open(bucket, pool)
+            ]
+            worth, pattern = best(wares, pool.capacity)
+            if worth - _TRIFLE * pool.kind.worth > prices[self._fresh_row[pool.key]] * (1 + 1e-6) + 1e-7:
+                added = self._add(pool, pattern) or added
+        return added
+
+    def _add(self, pool: Pool, pattern: Pattern) -> bool:
+        known = (pool.key, tuple(sorted(pattern.items())))
+        if known in self._known:
+            return False
+        self._known[known] = len(self._columns)
+        self._columns.append(("pattern", pool.key, pattern))
+        column = {self._index[number]: float(count) for number, count in pattern.items()}
+        gain = sum(self._buckets[row].worth * count for row, count in column.items())
+        column[self._fresh_row[pool.key]] = 1.0
+        self._program.add(gain - _TRIFLE * pool.kind.worth, column)
+        return True
+
+    def _read(self) -> Advice:
+        found = Advice(new=[0.0] * len(self._choices), exact=self._exact)
+        for bucket, price in zip(self._buckets, self._program.prices()):
+            average = max(1e-9, sum(bucket.needs))
+            for item in bucket.items:
+                mine = sum(_needs(item)) / average if not self._exact else 1.0
+                found.worth[item.number] = max(1e-6, (bucket.worth - price) * mine)
+        for (what, one, other), value in zip(self._columns, self._program.values()):
+            if value <= 1e-9:
+                continue
+            if what == "new":
+                found.new[one] = value
+            elif what == "pattern":
+                found.patterns.append((one, other, value))
+            else:
+                for item in other.items:
+                    found.shares[item.number, one] = value * self._left[item.number] / other.count
+        return found
+
+    def _put_together(self, items: t.Sequence[JobClass]) -> list[Bucket]:
+        """One class each, or classes that are alike where there are too many."""
+        found: dict[t.Any, list[JobClass]] = {}
+        for grain in (0, 4, 3, 2, 1):
+            found = {}
+            for item in items:
+                piece = item.pieces[0]
+                key: t.Any = item.number
+                if grain:
+                    open_to = tuple(item.number in pool.open_to for pool in self._pools)
+                    sizes = (round(math.log2(max(1, one)) * grain) for one in (piece.cpus, piece.memory))
+                    key = (open_to, item.exclusive, piece.gpus, *sizes)
+                found.setdefault(key, []).append(item)
+            if len(found) <= MANY:
+                break
+        return [self._bucket(members) for members in found.values()]
+
+    def _bucket(self, items: list[JobClass]) -> Bucket:
+        count = sum(self._left[item.number] for item in items)
+        sums = [0.0, 0.0, 0.0]
+        for item in items:
+            sums = [one + need * self._left[item.number] for one, need in zip(sums, _needs(item))]
+        needs = tuple(math.ceil(one / count) for one in sums)
+        prices = [choice.price for choice, pool, _room in self._choices if items[0].number in pool.open_to]
+        # More than a job of it could cost, so that all are placed.
+        return Bucket(items, count, t.cast("tuple[int, int, int]", needs), 2 * min(prices, default=1000.0) + 1)
+
+
+def _needs(item: JobClass) -> tuple[int, int, int]:
+    piece = item.pieces[0]
+    return (piece.cpus, piece.memory, piece.gpus)
+
+
+def _share(needs: t.Sequence[int], kind: Kind) -> float:
+    there = (kind.cpus, kind.memory, kind.gpus)
+    return max((need / one for need, one in zip(needs, there) if one), default=0.0)

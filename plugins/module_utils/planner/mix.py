@@ -1,0 +1,297 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which sizes to buy, and which jobs go where, for jobs of one piece: the bulk of every queue.
+
+`guide` says in fractions what a perfect packing looks like. Here it becomes whole: patterns as often as they are wanted
+in whole numbers, then node by node what is worth most of the rest. Other ways to round, one node less of each size, and
+every size alone are tried as well, and the cheapest that holds all jobs is it.
+"""
+
+from __future__ import annotations
+
+import math
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.guide import MANY, Advice, Guide
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer, Stack
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.patterns import Pattern, Ware, best
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.pools import Key, Pool, Pools
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Choice, Market, Store
+
+_ROUNDS = 3
+_DIMENSIONS = ("cpus", "memory", "gpus")
+PATTERNS, EVENLY, DENSELY = "patterns", "evenly", "densely"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to buy and pack: nodes of each choice to begin with, how jobs are laid, only one choice or all."""
+
+    how: str
+    counts: tuple[int, ...]
+    only: t.Optional[Choice] = None
+
+
+class Trial(t.NamedTuple):
+    """What a way leads to, the least first: jobs that are left out, USD/hour, nodes bought, its place in the tries."""
+
+    missing: int
+    cost: float
+    nodes: int
+    turn: int
+    way: Way
+
+
+class Mix:
+    """Packs and buys for the jobs of one piece that a packer has left; the packer itself is not changed."""
+
+    def __init__(self, base: Packer, market: Market, limits: Limits) -> None:
+        self._base, self._market, self._limits = base, market, limits
+        self._items = sorted(
+            (item for item in base.demand.classes if item.size == 1 and base.left[item.number]), key=hardness
+        )
+        self._pools = Pools(base, self._items)
+        self._advice = Advice()
+        self._tries = 0
+
+    def pack(self) -> Packer:
+        """Without buying: as good as what is there allows."""
+        self._advice = Guide(self._items, self._base.left, self._pools).advise()
+        found = []
+        for how in (PATTERNS, EVENLY, DENSELY):
+            found.append(self._packed(Way(how, ()), None))
+            if not any(found[-1].left):
+                break
+        return min(found, key=lambda one: sum(one.left))
+
+    def buy(self) -> tuple[Packer, Store]:
+        """With the cheapest purchase that was found."""
+        self._pools.offer(self._market, self._limits)
+        self._advice = Guide(self._items, self._base.left, self._pools).advise()
+        found = min(self._try(way) for way in self._ways())
+        found = self._with_less(found)
+        for choice, _pool, _room in self._pools.choices:
+            if self._floor(choice) < found.cost - 1e-9:
+                found = min(found, self._try(Way(DENSELY, (), choice)))
+        store = Store(self._market, self._limits, found.way.only)
+        return self._packed(found.way, store), store
+
+    # tries
+
+    def _ways(self) -> t.Iterator[Way]:
+        new = self._advice.new
+        down = tuple(int(value + 1e-6) for value in new)
+        up = tuple(math.ceil(value - 1e-6) for value in new)
+        yield Way(PATTERNS, down)
+        yield Way(PATTERNS, up)
+        yield Way(EVENLY, down)
+        yield Way(EVENLY, up)
+        for index in range(len(new)) if len(self._items) <= MANY else ():
+            if up[index] != down[index]:
+                yield Way(PATTERNS, (*down[:index], up[index], *down[index + 1 :]))
+                yield Way(EVENLY, (*down[:index], up[index], *down[index + 1 :]))
+
+    def _with_less(self, found: Trial) -> Trial:
+        """One node less of a size, as long as that is cheaper: what it held goes elsewhere, or onto a smaller one."""
+        for _unused in range(_ROUNDS if len(self._items) <= MANY else 0):
+            before = found
+            for index, count in enumerate(before.way.counts):
+                if count:
+                    counts = before.way.counts
+                    less = (*counts[:index], count - 1, *counts[index + 1 :])
+                    found = min(found, self._try(Way(before.way.how, less)))
+            if found is before:
+                break
+        return found
+
+    def _try(self, way: Way) -> Trial:
+        store = Store(self._market, self._limits, way.only)
+        packer = self._packed(way, store)
+        missing = sum(packer.left[item.number] for item in self._items)
+        self._tries += 1
+        found = Trial(missing, round(store.cost, 6), sum(store.sold.values()), self._tries, way)
+        store.close()
+        return found
+
+    def _floor(self, choice: Choice) -> float:
+        """Less than any plan with this size alone costs; endless if it cannot take all classes."""
+        kind, most = choice.kind, 0.0
+        for name in _DIMENSIONS:
+            needed = sum(getattr(item.pieces[0], name) * self._base.left[item.number] for item in self._items)
+            free = sum(getattr(one, name) * len(one.tags) for one in self._base.stacks if one.cpus >= 0)
+            if getattr(kind, name):
+                most = max(most, (needed - free) / getattr(kind, name))
+        if not all(self._base.suits(item, 0, kind) for item in self._items):
+            return math.inf
+        return max(0, math.ceil(most - 1e-9)) * choice.price
+
+    # packing
+
+    def _packed(self, way: Way, store: t.Optional[Store]) -> Packer:
+        packer = self._base.copy(store)
+        for (choice, _pool, _room), count in zip(self._pools.choices, way.counts):
+            for one in store.stock(choice, count) if store is not None else ():
+                packer.add(one)
+        lay = _Laying(packer, self._pools, self._items, self._advice)
+        if way.how == PATTERNS and self._advice.exact:
+            lay.patterns()
+            lay.shares(EVENLY)
+            lay.rest()
+        elif way.only is None:
+            lay.shares(way.how)
+        lay.anywhere(buying=False)
+        if store is not None and way.how == PATTERNS and self._advice.exact:
+            lay.buying(store)
+        lay.anywhere(buying=True)
+        return packer
+
+
+class _Laying:
+    """Puts the jobs of a packer where an advice has them."""
+
+    def __init__(self, packer: Packer, pools: Pools, items: t.Sequence[JobClass], advice: Advice) -> None:
+        self._packer, self._pools, self._items, self._advice = packer, pools, items, advice
+        self._stacks: dict[Key, list[Stack]] = {}
+        self._known = 0
+
+    def _of(self, key: Key) -> list[Stack]:
+        """The stacks of a pool now; packing splits stacks, and the parts are at the end of the packer's list."""
+        if self._known < len(self._packer.stacks):
+            self._pools.sorted_stacks(self._packer.stacks[self._known :], self._stacks)
+            self._known = len(self._packer.stacks)
+        return self._stacks.get(key, [])
+
+    def patterns(self) -> None:
+        """Patterns as often as they are wanted in whole numbers."""
+        for key, pattern, amount in self._advice.patterns:
+            wanted = int(amount + 1e-6)
+            for one in list(self._of(key)):
+                if wanted and one.fresh and not one.used and one.tags:
+                    nodes = min(wanted, len(one.tags))
+                    self._lay(self._packer.part(one, nodes), pattern)
+                    wanted -= nodes
+
+    def _lay(self, one: Stack, pattern: Pattern) -> None:
+        nodes = len(one.tags)
+        for number in sorted(pattern):
+            count = min(pattern[number] * nodes, self._packer.left[number])
+            if count:
+                self._packer.spread(number, one, count)
+
+    def shares(self, how: str) -> None:
+        """Every class to its pools; without patterns for whole nodes, those count as shares, too."""
+        targets = dict(self._advice.shares)
+        if how != PATTERNS and (how == DENSELY or any(self._packer.left)):
+            for key, pattern, amount in self._advice.patterns:
+                for number, count in pattern.items():
+                    targets[number, key] = targets.get((number, key), 0.0) + count * amount
+        for item in self._items:
+            for pool in self._pools:
+                wanted = min(targets.get((item.number, pool.key), 0.0), self._packer.left[item.number])
+                if wanted > 0:
+                    share = _densely if how == DENSELY else _evenly
+                    share(self._packer, item, self._of(pool.key), wanted)
+
+    def rest(self) -> None:
+        """Empty nodes that are left, the least first: what is worth most of what is left, node by node."""
+        for pool in sorted(self._pools, key=lambda one: (one.kind.worth, one.kind.name)):
+            for one in list(self._of(pool.key)):
+                while one.tags and one.fresh and not one.used:
+                    nodes = self._fill(one, pool)
+                    if not nodes:
+                        break
+
+    def _fill(self, one: Stack, pool: Pool) -> int:
+        """Put the best pattern onto as many nodes of a stack as there are jobs for it; answers how many."""
+        _worth, pattern = self._best(pool)
+        if not pattern:
+            return 0
+        nodes = min(len(one.tags), *(self._packer.left[number] // count for number, count in pattern.items()))
+        part = self._packer.part(one, max(1, nodes))
+        self._lay(part, pattern)
+        return len(part.tags)
+
+    def _best(self, pool: Pool) -> tuple[float, Pattern]:
+        left, worth = self._packer.left, self._advice.worth
+        wares, alone = [], (0.0, t.cast(Pattern, {}))
+        for item in self._items:
+            if left[item.number] and item.number in pool.open_to:
+                value, piece = worth.get(item.number, 0.0), item.pieces[0]
+                if not item.exclusive:
+                    wares.append(Ware(item.number, value, (piece.cpus, piece.memory, piece.gpus), left[item.number]))
+                elif value > alone[0]:
+                    alone = (value, {item.number: 1})
+        return max(best(wares, pool.capacity), alone, key=lambda found: found[0])
+
+    def anywhere(self, buying: bool) -> None:
+        """What is left, wherever it fits first; new nodes of what is cheapest for it."""
+        shop, self._packer.shop = self._packer.shop, self._packer.shop if buying else None
+        for item in self._items:
+            if self._packer.left[item.number]:
+                self._packer.place(item.number, self._packer.left[item.number])
+        self._packer.shop = shop
+
+    def buying(self, store: Store) -> None:
+        """New nodes one by one: the most worth of jobs for a dollar."""
+        full: set[int] = set()
+        while True:
+            found: t.Optional[tuple[float, float, int]] = None
+            for number, (choice, pool, _room) in enumerate(self._pools.choices):
+                worth = self._best(pool)[0] if number not in full else 0.0
+                if worth > 0 and (found is None or (worth / choice.price, -choice.price, -number) > found):
+                    found = (worth / choice.price, -choice.price, -number)
+            if found is None:
+                break
+            choice, pool, _room = self._pools.choices[-found[2]]
+            bought = store.stock(choice, 1)
+            if not bought:
+                full.add(-found[2])
+            for one in bought:
+                self._packer.add(one)
+                self._fill(one, pool)
+
+
+def _rooms(packer: Packer, item: JobClass, stacks: t.Sequence[Stack]) -> list[tuple[Stack, int]]:
+    """The stacks with room for such jobs, and for how many on each node."""
+    rooms = ((one, packer.room(item, one)) for one in stacks)
+    return [(one, room) for one, room in rooms if room and one.tags]
+
+
+def _evenly(packer: Packer, item: JobClass, stacks: t.Sequence[Stack], wanted: float) -> None:
+    """Put jobs onto all nodes alike, so that what is left on them is as mixed as what is still to come."""
+    rooms = _rooms(packer, item, stacks)
+    total = sum(room * len(one.tags) for one, room in rooms)
+    wanted, owed = min(wanted, total), 0.0
+    for one, room in rooms:
+        owed += wanted * room * len(one.tags) / total
+        count = int(owed + 1e-6)
+        if count:
+            owed -= packer.spread(item.number, one, count)
+
+
+def _densely(packer: Packer, item: JobClass, stacks: t.Sequence[Stack], wanted: float) -> None:
+    """Put jobs onto as few nodes as possible, the fullest first."""
+    rooms = _rooms(packer, item, stacks)
+    rooms.sort(key=lambda pair: (not pair[0].used, pair[0].fresh, pair[0].cpus, pair[0].memory))
+    left = int(wanted + 0.5)
+    for one, room in rooms:
+        nodes = min(len(one.tags), left // room)
+        if nodes:
+            part = packer.part(one, nodes)
+            left -= packer.spread(item.number, part, nodes * room)
+            if part is one:
+                continue
+        if left:
+            left -= packer.spread(item.number, packer.part(one, 1), left)
+        if not left:
+            break
+
+
+def hardness(item: JobClass) -> tuple[t.Any, ...]:
+    """Groups first, then whole nodes, then the largest pieces."""
+    piece = item.pieces[0]
+    biggest = (piece.gpus, max(piece.cpus / 4, piece.memory / 16384))
+    return (not item.one_group, item.size == 1, not item.exclusive, -item.size, *(-one for one in biggest), item.number)
