@@ -225,6 +225,15 @@ class Driver(t.Protocol):
     def apply_network(self, vnet: VnetState) -> None:
         """Make the virtual network like this, whatever it was before. Existing connections live on."""
 
+    def serve(self, vnet_id: str, address: str, port: int) -> Path:
+        """Let an address of the network answer on a TCP port, as a server that is no machine; nothing if it does.
+
+        Returns the directory behind it, which machines of the network see as ``/run/sandbox-exports/<address>``.
+        """
+
+    def unserve(self, vnet_id: str, address: str) -> None:
+        """Let it answer no more and delete its directory; nothing if it does not."""
+
     def remove_network(self, vnet_id: str) -> None:
         """Remove the virtual network, nothing if there is none. A machine left in it is a Conflict."""
 

@@ -38,6 +38,7 @@ from sandbox.machines import (
     network,
 )
 from sandbox.machines.base import base_image
+from sandbox.machines.servers import Servers
 from sandbox.machines.values import spec_from_json, spec_to_json, vnet_from_json, vnet_to_json
 
 BOOT_TIMEOUT = 240.0
@@ -218,6 +219,23 @@ class NspawnDriver:
                 self._served.add(vnet.vnet_id.casefold())
                 self._metadata.opened(vnet.vnet_id, router.metadata_socket())
             router.publish(vnet)
+            Servers(router, vnet.vnet_id).start(vnet)
+
+    def serve(self, vnet_id: str, address: str, port: int) -> Path:
+        """A network namespace of its own with a port that answers."""
+        with self._network_lock:
+            router = self._router(vnet_id)
+            path = router.directory / "vnet.json"
+            if not path.exists():
+                raise MachineError("NetworkNotFound", f"there is no network {vnet_id}")
+            return Servers(router, vnet_id).add(vnet_from_json(json.loads(path.read_text())), address, port)
+
+    def unserve(self, vnet_id: str, address: str) -> None:
+        """Remove its namespace and its directory."""
+        with self._network_lock:
+            router = self._router(vnet_id)
+            if router.directory.exists():
+                Servers(router, vnet_id).remove(address)
 
     def remove_network(self, vnet_id: str) -> None:
         """Remove the router namespace and what was exported in it."""

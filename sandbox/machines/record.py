@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import typing as t
 from pathlib import Path
 
 from sandbox.machines import Command, MachineError, MachineSpec, MetadataListener, Output, PowerState, VnetState
+from sandbox.machines.names import digest
 from sandbox.machines.values import spec_from_json, spec_to_json, vnet_from_json, vnet_to_json
 
 
@@ -124,6 +126,18 @@ class RecordDriver:
             if self.vnets.get(vnet.vnet_id.casefold()) != vnet:
                 self.vnets[vnet.vnet_id.casefold()] = vnet
                 self._note("apply_network", vnet=vnet_to_json(vnet))
+
+    def serve(self, vnet_id: str, address: str, port: int) -> Path:
+        """A directory: nothing could connect to a port."""
+        if vnet_id.casefold() not in self.vnets:
+            raise MachineError("NetworkNotFound", f"there is no network {vnet_id}")
+        path = self._journal.parent / "servers" / digest(vnet_id) / address
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def unserve(self, vnet_id: str, address: str) -> None:
+        """Remove the directory."""
+        shutil.rmtree(self._journal.parent / "servers" / digest(vnet_id) / address, ignore_errors=True)
 
     def remove_network(self, vnet_id: str) -> None:
         """Forget a virtual network."""

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Microsoft.Storage: accounts, their keys and blob containers. There is no blob service behind them."""
+"""Microsoft.Storage: accounts, their keys and blob containers. No blob service answers; see ``blobs`` for the blobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sandbox.arm.operations import Run, Style, stamp
 from sandbox.arm.router import SUBSCRIPTION
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
-from sandbox.providers import common
+from sandbox.providers import blobs, common
 
 TYPE = "Microsoft.Storage/storageAccounts"
 CONTAINERS = f"{TYPE}/blobServices/containers"
@@ -183,9 +183,15 @@ class Accounts:
     def delete(self, request: Request) -> Answer:
         self._core.require_group(request.subscription, request.group)
         with self._core.store.transaction():
-            known = self._core.store.exists(request.id)
-            self._core.store.delete(request.id)
+            known = self._core.store.get(request.id)
+            if known is not None:
+                self.remove(known)
         return Answer(200 if known else 204)
+
+    def remove(self, known: Resource) -> None:
+        """The account with its containers and their blobs."""
+        self._core.store.delete(known.id)
+        blobs.remove(self._core, known.id)
 
     def list_keys(self, request: Request) -> Answer:
         keys = self._core.require(request.id).internal["keys"]
@@ -247,6 +253,7 @@ class Accounts:
                 **({"metadata": given["metadata"]} if given.get("metadata") else {}),
             }
             self._core.store.put(resource)
+            blobs.directory(self._core, rid)
         shown = {key: value for key, value in resource.properties.items() if key != "publicAccess"}
         return Answer(200 if known else 201, {**resource.body, "properties": shown})
 
@@ -266,6 +273,7 @@ class Accounts:
         self._account_of(request.id)
         known = self._core.store.exists(request.id)
         self._core.store.delete(request.id)
+        blobs.remove(self._core, str(request.id))
         return Answer(200 if known else 204)
 
 
@@ -341,6 +349,7 @@ def register(core: Core) -> None:
         list=accounts.list,
         list_all=accounts.list,
     )
+    core.on_group_delete(TYPE, 50, accounts.remove)
     router.action(TYPE, "listKeys", accounts.list_keys)
     router.action(TYPE, "regenerateKey", accounts.regenerate_key)
     router.add("POST", f"{SUBSCRIPTION}/providers/Microsoft.Storage/checkNameAvailability", accounts.check_name)

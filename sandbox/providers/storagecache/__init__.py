@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Microsoft.StorageCache: Azure Managed Lustre file systems with their import, export and expansion jobs.
 
-A file system is what ARM tells of it: addresses in its subnet, states, health, mount command. No Lustre server runs.
+A file system is what ARM tells of it, and a directory of this host that machines of its network mount by a stand-in for
+Lustre's client (``content``, ``sandbox/machines/guest/lustre``). No Lustre server runs.
 """
 
 from __future__ import annotations

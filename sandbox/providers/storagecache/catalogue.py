@@ -56,7 +56,7 @@ class Catalogue:
     def required_size(self, request: Request) -> Answer:
         body: Json = request.body or {}
         capacity = shapes.capacity_of(shapes.sku_of(body), body.get("storageCapacityTiB"))
-        return Answer(200, {"filesystemSubnetSize": shapes.subnet_bits(capacity)})
+        return Answer(200, {"filesystemSubnetSize": shapes.addresses_needed(capacity)})
 
     def check_subnets(self, request: Request) -> Answer:
         """200 without a body if the subnet will do; otherwise what is wrong with it, which is not an ARM error."""

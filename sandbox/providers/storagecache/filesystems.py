@@ -10,10 +10,11 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import STORAGE_CACHE, Run
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
-from sandbox.providers import common
+from sandbox.providers import blobs, common
 
 from . import shapes
 from .catalogue import check_quota, subnet_problem
+from .content import Content
 from .jobs import initial_import
 from .shapes import FILE_SYSTEM, Json
 
@@ -62,6 +63,9 @@ class FileSystems:
         wrong = subnet_problem(self._core, subnet, capacity)
         if wrong:
             raise shapes.bad("filesystemSubnet", wrong)
+        for key, container in (shapes.hsm(asked.get("hsm")).get("settings") or {}).items():
+            if key.lower().endswith("container") and not blobs.is_container(str(container)):
+                raise shapes.bad(f"hsm.settings.{key}", f"'{container}' is not the id of a blob container.")
         if len(given.get("zones") or []) > 1:
             raise shapes.bad("zones", "A file system lives in one availability zone: give one zone at most.")
         self._check_region(subnet, location)
@@ -186,8 +190,14 @@ class FileSystems:
         with self._core.store.transaction():
             known = self._with_container(request)
             path = str((request.body or {}).get("filesystemPath") or "/")
+            if _archives(known):
+                message = f"An archive of '{known.rid.name}' is in progress: there is one at a time."
+                raise ArmError(409, "OperationNotAllowed", message)
             status = {"state": "InProgress", "lastStartedTime": shapes.moment(clock.now()), "percentComplete": 0}
-            known.properties["hsm"]["archiveStatus"] = [{"filesystemPath": path, "status": status}]
+            others = [
+                row for row in known.properties["hsm"].get("archiveStatus") or [] if row["filesystemPath"] != path
+            ]
+            known.properties["hsm"]["archiveStatus"] = [*others, {"filesystemPath": path, "status": status}]
             self._core.store.put(known)
             # The progress is told by the file system itself: the answer names no operation.
             location = known.body["location"]
@@ -229,6 +239,11 @@ class FileSystems:
 
     def work_put(self, run: Run) -> None:
         store = self._core.store
+        made = store.get(run.resource_id)
+        if made is None or made.properties["provisioningState"] == "Deleting":
+            return
+        Content(self._core, made).open()
+        first = initial_import(self._core, made) if made.properties["hsm"].get("settings") else None
 
         def change(known: Resource) -> None:
             if known.properties["provisioningState"] == "Deleting":
@@ -243,8 +258,8 @@ class FileSystems:
 
         with store.transaction():
             known = store.update(run.resource_id, change)
-            if known is not None and known.properties["hsm"].get("settings"):
-                initial_import(self._core, known)
+            if known is not None and first is not None:
+                store.put(first)
 
     def work_delete(self, run: Run) -> None:
         known = self._core.store.get(run.resource_id)
@@ -253,21 +268,39 @@ class FileSystems:
 
     def remove(self, known: Resource) -> None:
         """The file system with its jobs; its addresses are free again."""
+        Content(self._core, known).close()
         with self._core.store.transaction():
             self._core.service("network").release_below(known.id)
             self._core.store.delete(known.id)
 
     def work_archive(self, run: Run) -> None:
+        known = self._core.store.get(run.resource_id)
+        going = _archives(known) if known is not None else []
+        if known is None or not going:
+            return
+        done = Content(self._core, known).take([entry["filesystemPath"] for entry in going])
+
         def change(known: Resource) -> None:
-            _end_archive(known, "Completed")
+            for entry in _archives(known) if done.errors else []:
+                entry["status"].update(
+                    percentComplete=100 * (done.walked - len(done.errors)) // max(1, done.walked),
+                    errorCode="ArchiveFailed",
+                    errorMessage=f"{len(done.errors)} of {done.walked} files were not archived: {done.errors[0]}",
+                )
+            _end_archive(known, "Failed" if done.errors else "Completed")
 
         self._core.store.update(run.resource_id, change)
 
 
+def _archives(known: Resource) -> list[Json]:
+    """The archives that are in progress: one at most."""
+    rows = known.properties["hsm"].get("archiveStatus") or []
+    return [entry for entry in rows if entry["status"]["state"] == "InProgress"]
+
+
 def _end_archive(known: Resource, state: str) -> bool:
     """End the archive that is in progress, if there is one."""
-    going = [entry for entry in known.properties["hsm"].get("archiveStatus") or []
-             if entry["status"]["state"] == "InProgress"]  # fmt: skip
+    going = _archives(known)
     for entry in going:
         entry["status"].update(state=state, lastCompletionTime=shapes.moment(clock.now()))
         if state == "Completed":

@@ -21,6 +21,7 @@ from sandbox.clock import clock
 from sandbox.providers import common
 
 from . import shapes
+from .content import MEBIBYTE, Content, Moved
 from .shapes import FILE_SYSTEM, Json
 
 START_SECONDS, IMPORT_SECONDS, EXPAND_SECONDS = 5.0, 120.0, 900.0
@@ -68,11 +69,11 @@ class Jobs:
         core, name = self._core, self._kind.name
         core.router.resource(
             self._kind.type,
-            get=core.get_handler,
+            get=self.get,
             put=self.put,
             patch=self.patch,
             delete=self.delete,
-            list=core.list_handler,
+            list=self.list,
         )
         core.operations.register(f"lustre.{name}.put", self.work_put)
         core.operations.register(f"lustre.{name}.run", self.work_run)
@@ -210,15 +211,56 @@ class Jobs:
     def work_run(self, run: Run) -> None:
         """The end of a job that ends by itself."""
         store = self._core.store
+        begun = store.get(run.resource_id)
+        if begun is None or begun.properties["status"]["state"] != "InProgress" or begun.rid.parent is None:
+            return
+        moved = self._import(begun) if self._kind is IMPORT else None
         with store.transaction():
             job = store.get(run.resource_id)
             if job is None or job.properties["status"]["state"] != "InProgress":
                 return
             _end(self._kind, job, "Completed")
+            if moved is not None:
+                _told(job, moved)
             store.put(job)
-            parent = job.rid.parent
-            if self._kind is EXPANSION and parent is not None:
-                store.update(parent, partial(_expanded, self._core, job))
+            if self._kind is EXPANSION:
+                store.update(begun.rid.parent, partial(_expanded, self._core, job))
+
+    def _import(self, job: Resource) -> Moved:
+        file_system = self._core.require(job.rid.parent) if job.rid.parent else None
+        if file_system is None:
+            raise LookupError(f"{job.id} is not nested")
+        given = job.properties
+        content = Content(self._core, file_system)
+        return content.bring(given["importPrefixes"], given["conflictResolutionMode"], given["maximumErrors"])
+
+    def get(self, request: Request) -> Answer:
+        """One job. Automatic jobs look for what is new when somebody looks at them."""
+        self._sync(self._core.require(request.id))
+        return self._core.get_handler(request)
+
+    def list(self, request: Request) -> Answer:
+        """The jobs of a file system."""
+        for job in self._core.store.list(self._kind.type, parent=request.rid):
+            self._sync(job)
+        return self._core.list_handler(request)
+
+    def _sync(self, job: Resource) -> None:
+        if self._kind not in (AUTO_IMPORT, AUTO_EXPORT) or job.properties["status"]["state"] != "InProgress":
+            return
+        file_system = self._core.store.get(job.rid.parent) if job.rid.parent else None
+        if file_system is None or not file_system.properties["hsm"].get("settings"):
+            return
+        content, given = Content(self._core, file_system), job.properties
+        if self._kind is AUTO_EXPORT:
+            exported = content.take(given["autoExportPrefixes"])
+            self._core.store.update(job.id, lambda row: _exported(row, exported))
+            return
+        known = list(job.internal.get("names", []))
+        removed = content.forget(known) if given["enableDeletions"] else []
+        brought = content.bring(given["autoImportPrefixes"], given["conflictResolutionMode"], given["maximumErrors"])
+        brought.removed = removed
+        self._core.store.update(job.id, lambda row: _imported(row, brought))
 
     def work_stop(self, run: Run) -> None:
         def change(job: Resource) -> None:
@@ -294,15 +336,70 @@ def first_status(kind: Kind, now: str) -> Json:
     return {"state": "InProgress", "percentComplete": 0.0, "startTimeUTC": now}
 
 
-def initial_import(core: Core, file_system: Resource) -> None:
-    """The import that a new file system with a container begins with: it is over when the file system is there."""
+def _told(job: Resource, moved: Moved) -> None:
+    """Write into the status of an import what was done and how it ended."""
+    status = job.properties["status"]
+    status.update(
+        totalBlobsWalked=moved.walked,
+        totalBlobsImported=len(moved.moved),
+        importedFiles=len(moved.moved),
+        preexistingFiles=len(moved.there) + len(moved.conflicts),
+        totalErrors=len(moved.errors),
+        totalConflicts=len(moved.conflicts),
+    )
+    if moved.stopped:
+        status["state"] = "Failed"
+        why = f"{moved.conflicts[0]} exists in the file system" if moved.conflicts else moved.errors[-1]
+        status["statusMessage"] = f"The import was ended: {why}."
+    elif moved.errors:
+        status["state"] = "CompletedPartial"
+        status["statusMessage"] = f"{len(moved.errors)} blobs were not imported: {moved.errors[0]}."
+
+
+def _imported(job: Resource, moved: Moved) -> None:
+    """Add to the status of an automatic import."""
+    status = job.properties["status"]
+    events = status["blobSyncEvents"]
+    status["totalBlobsWalked"] = moved.walked
+    for row in (status, events):
+        row["totalBlobsImported"] += len(moved.moved)
+        row["importedFiles"] += len(moved.moved)
+        row["totalErrors"] = len(moved.errors)
+        row["totalConflicts"] = len(moved.conflicts)
+    events["deletions"] += len(moved.removed)
+    names = {*job.internal.get("names", []), *moved.moved, *moved.there} - set(moved.removed)
+    job.internal["names"] = sorted(names)
+
+
+def _exported(job: Resource, moved: Moved) -> None:
+    """Add to the status of an automatic export."""
+    status = job.properties["status"]
+    status["totalFilesExported"] += len(moved.moved)
+    status["totalMiBExported"] += moved.bytes // MEBIBYTE
+    status["totalFilesFailed"] += len(moved.errors)
+    status["exportIterationCount"] += 1
+    status.update(
+        currentIterationFilesDiscovered=len(moved.moved) + len(moved.errors),
+        currentIterationFilesExported=len(moved.moved),
+        currentIterationFilesFailed=len(moved.errors),
+        currentIterationMiBDiscovered=moved.bytes // MEBIBYTE,
+        currentIterationMiBExported=moved.bytes // MEBIBYTE,
+    )
+
+
+def initial_import(core: Core, file_system: Resource) -> Resource | None:
+    """The import that a new file system with a container begins with: it is over when the file system is there.
+
+    None if it has been.
+    """
     rid = file_system.rid.child("importJobs", INITIAL)
     if core.store.exists(rid):
-        return
+        return None
     settings = file_system.properties["hsm"]["settings"]
     prefixes = settings.get("importPrefixesInitial") or [settings.get("importPrefix", "/")]
     given = {"importPrefixes": prefixes, "conflictResolutionMode": "Skip", "maximumErrors": -1, "adminStatus": "Active"}
     job = Resource(str(rid), job_body(IMPORT, rid, file_system.body["location"], given))
     job.properties["provisioningState"] = "Succeeded"
     _end(IMPORT, job, "Completed")
-    core.store.put(job)
+    _told(job, Content(core, file_system).bring(prefixes, "Skip"))
+    return job

@@ -83,6 +83,11 @@ def subnet_bits(capacity: float) -> int:
     return next((bits for most, bits in _SUBNETS if capacity <= most), 20)
 
 
+def addresses_needed(capacity: float) -> int:
+    """How many free addresses of a subnet a capacity asks for: what the smallest subnet for it has to give, or less."""
+    return int(2 ** (32 - subnet_bits(capacity))) - 8
+
+
 def addresses(sku: Sku, capacity: float) -> int:
     """How many addresses a file system takes: its management server, and the servers of its storage."""
     return 2 + int(capacity // sku.step)

@@ -98,7 +98,7 @@ def test_a_subnet_that_is_too_small_is_told_before_and_refused_after(arm: Arm, s
     narrow = subnet.replace("wide", "narrow")
     asked = {"sku": {"name": SKU}, "storageCapacityTiB": 16, "location": "westeurope"}
     size = arm.send("POST", f"{HEAD}/getRequiredAmlFSSubnetsSize", asked).body["filesystemSubnetSize"]
-    assert size == 27
+    assert size == 24
     good = arm.send("POST", f"{HEAD}/checkAmlFSSubnets", {**asked, "filesystemSubnet": subnet})
     bad = arm.send("POST", f"{HEAD}/checkAmlFSSubnets", {**asked, "filesystemSubnet": narrow})
     assert (good.status, good.body) == (200, None)
