@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -35,14 +36,22 @@ class Bench:
 
     def __init__(self, state: Path) -> None:
         self.state = state
-        self.run("up", "--driver", "record", "--time-scale", "0", "--ephemeral", "--owner", str(os.getpid()))
+        self.up()
         env = json.loads(self.run("env", "--json"))
-        about = json.loads((state / "server.json").read_text())
-        self.pid, self.base = about["pid"], f"https://localhost:{about['tls_port']}"
         self.subscription = f"/subscriptions/{env['AZURE_SUBSCRIPTION_ID']}"
         self.http = requests.Session()
         self.http.trust_env, self.http.verify = False, env["REQUESTS_CA_BUNDLE"]
         self.http.headers["Authorization"] = f"Bearer {self.run('token').strip()}"
+
+    def up(self) -> None:
+        self.run("up", "--driver", "record", "--time-scale", "0", "--ephemeral", "--owner", str(os.getpid()))
+        about = json.loads((self.state / "server.json").read_text())
+        self.pid, self.base = about["pid"], f"https://localhost:{about['tls_port']}"
+
+    def kill_and_restart(self) -> None:
+        """``kill -9`` of the server, until the next one answers."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.up()
 
     def run(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "sandbox", "--state", str(self.state), *arguments]
@@ -166,6 +175,8 @@ def measure(bench: Bench, machines: int, sets: int) -> dict[str, Any]:
     found |= resize(bench, paths[0])
     found["peak_rss_mib"], found["rss_mib"] = bench.memory("VmHWM"), bench.memory("VmRSS")
     found["database_mib"] = bench.database()
+    found["restart_after_kill_s"] = timed(bench.kill_and_restart)
+    every()
     return found
 
 
