@@ -35,7 +35,7 @@ COMPLEXES: t.Mapping[str, Attributes] = {
     },
     "gpu": _complex("INT", "<=", consumable="YES"),
     "exclusive": {**_complex("BOOL", "EXCL", consumable="YES"), "shortcut": "excl", "urgency": "1000"},
-    "h_vmem": _complex("MEMORY", "<=", consumable="YES"),
+    # Not h_vmem: as a consumable it is also a limit, and the limit of jobs that do not ask for it would be none at all.
     "mem_free": {**_complex("MEMORY", "<=", consumable="YES"), "shortcut": "mf"},
     "hpc_drain": _complex("STRING", "==", requestable="NO", default="NONE"),
     "hpc_memory": _complex("DOUBLE", "<=", requestable="NO"),
