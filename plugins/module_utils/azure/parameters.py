@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.catalog import FACTS_TAG, facts_tag
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster, Machine
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, ScaleSetSpec
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.lustre import ManagedLustre
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.lustre_definition import parts_of
 
 Json = dict[str, t.Any]
 
@@ -31,6 +34,7 @@ class Parameters:
             "image": self.image(),
             "head": self.head(),
             "login": self.login(),
+            "lustre": self.lustre(),
             "scale_sets": self.scale_sets(),
         }
 
@@ -109,6 +113,42 @@ class Parameters:
         count = login.count if login else 0
         name = self._cluster.name
         return [self._machine(f"{name}-login-{one}", "login", login) for one in range(1, count + 1) if login]
+
+    def lustre(self) -> list[Json]:
+        """Options of the module lustre for each managed file system, by the name that it has in the definition
+        (``file_system``); for one that is only used, where it is.
+        """
+        managed = [(system.name, system.managed) for system in self._cluster.file_systems if system.managed]
+        return [
+            {"file_system": name, "own": not one.id, **(self._used(one) if one.id else self._made(one))}
+            for name, one in managed
+        ]
+
+    @staticmethod
+    def _used(lustre: ManagedLustre) -> Json:
+        group, name = parts_of(lustre.id)
+        return {"resource_group": group, "name": name}
+
+    def _made(self, lustre: ManagedLustre) -> Json:
+        squash, own_key = lustre.root_squash, {"key_url": lustre.encryption_key, "vault_id": lustre.key_vault}
+        optional: Json = {
+            "zone": lustre.zone,
+            "container": lustre.container,
+            "logging_container": lustre.logging_container,
+            "import_prefixes": list(lustre.import_prefixes),
+            "root_squash": dataclasses.asdict(squash) if squash else None,
+            "encryption": own_key if lustre.encryption_key else None,
+            "identities": list(lustre.identities),
+        }
+        return {
+            **self._place(lustre.name),
+            "sku": lustre.sku,
+            "capacity_tib": lustre.capacity_tib,
+            "subnet_id": self._subnet(lustre.subnet),
+            "maintenance_window": {"day": lustre.maintenance_day, "time": lustre.maintenance_time},
+            **{key: value for key, value in optional.items() if value},
+            "tags": {**self.tags("storage"), **lustre.tags},
+        }
 
     def scale_sets(self) -> list[Json]:
         """Options of the module scale_set for each scale set. ``custom_data`` is for the playbook to add."""

@@ -7,6 +7,9 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from .lustre import ManagedLustre
+from .users import Group, User
+
 
 @dataclass(frozen=True)
 class Subnet:
@@ -121,7 +124,10 @@ class Partition:
 
 @dataclass(frozen=True)
 class FileSystem:
-    """An NFS file system: ``export`` on ``server`` (``head`` or a host name) is mounted at ``path``."""
+    """``export`` on ``server`` (``head``, a host name, an address) is mounted at ``path``; ``type`` is nfs or lustre.
+
+    Of type lustre, ``server`` is the management server; that of a ``managed`` one is known when Azure has made it.
+    """
 
     name: str
     path: str
@@ -129,6 +135,7 @@ class FileSystem:
     server: str = "head"
     type: str = "nfs"
     options: str = ""
+    managed: t.Optional[ManagedLustre] = None
 
 
 @dataclass(frozen=True)
@@ -192,6 +199,8 @@ class Cluster:
     login: t.Optional[Machine] = None
     image: Image = field(default_factory=Image)
     file_systems: tuple[FileSystem, ...] = ()
+    users: tuple[User, ...] = ()
+    groups: tuple[Group, ...] = ()
     autoscale: AutoscalePolicy = field(default_factory=AutoscalePolicy)
     tags: t.Mapping[str, str] = field(default_factory=dict)
 

@@ -11,12 +11,15 @@ import typing as t
 
 from . import cluster as _cluster
 from . import definition_rules as _rules
+from . import lustre_definition as _lustre
+from . import users as _users
 from .catalog import Catalog
 from .kinds import Kind, kinds
+from .lustre import ROOT as LUSTRE_ROOT
 from .reading import Mistake, Mistakes, Section, join, prefix
 
 KINDS = kinds()
-FILE_SYSTEMS = ("nfs",)
+FILE_SYSTEMS = ("nfs", "lustre")
 DEFAULT_IMAGE = {"publisher": "Debian", "offer": "debian-13", "sku": "13-gen2", "version": "latest"}
 _MACHINE_KEYS = ("vm_size", "public_ip", "os_disk_gib", "subnet")
 _RESOURCE_GROUP = r"[A-Za-z0-9_.()-]{0,89}[A-Za-z0-9_()-]"
@@ -98,9 +101,11 @@ def _whole(top: Section, kind: Kind) -> _cluster.Cluster:
         ),
         image=_image(top.section("image", _names(_cluster.Image)), name, resource_group),
         file_systems=tuple(
-            _file_system(Section(top.mistakes, item, path, _names(_cluster.FileSystem)))
+            _file_system(Section(top.mistakes, item, path, _names(_cluster.FileSystem)), name)
             for path, item in top.items("file_systems", ())
         ),
+        users=_users.read_users(top),
+        groups=_users.read_groups(top),
         autoscale=_autoscale(top.section("autoscale", _names(_cluster.AutoscalePolicy))),
         tags=_tags(top),
     )
@@ -262,17 +267,26 @@ def _image(section: Section, cluster: str, resource_group: str) -> _cluster.Imag
     )
 
 
-def _file_system(section: Section) -> _cluster.FileSystem:
+def _file_system(section: Section, cluster: str) -> _cluster.FileSystem:
+    kind = section.text("type", "nfs", choices=FILE_SYSTEMS)
+    name = section.text("name", pattern=r"[a-z][a-z0-9_-]{0,31}", rule="must be a-z, 0-9, _ and -, at most 32")
+    managed = None
+    if section.has("managed"):
+        below = section.section("managed", _lustre.KEYS)
+        managed = _lustre.read(below, f"{cluster}-{name}", _tags(below))
+        if section.has("server"):
+            section.wrong("server", "is Azure's business where the file system is managed")
     path = section.text("path", pattern=_rules.PATH, rule=_rules.PATH_RULE)
     return _cluster.FileSystem(
-        name=section.text("name", pattern=r"[a-z][a-z0-9_-]{0,31}", rule="must be a-z, 0-9, _ and -, at most 32"),
+        name=name,
         path=path,
-        export=section.text("export", path, _rules.PATH, _rules.PATH_RULE),
-        server=section.text("server", "head", _HOST, "must be head, a host name or an address"),
-        type=section.text("type", "nfs", choices=FILE_SYSTEMS),
+        export=section.text("export", LUSTRE_ROOT if kind == "lustre" else path, _rules.PATH, _rules.PATH_RULE),
+        server="" if managed else section.text("server", "head", _HOST, "must be head, a host name or an address"),
+        type=kind,
         options=section.text(
             "options", "", r"[A-Za-z0-9_.,=:/+-]*", "must be mount options with commas, without spaces"
         ),
+        managed=managed,
     )
 
 

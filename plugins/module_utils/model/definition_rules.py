@@ -13,6 +13,8 @@ import typing as t
 from dataclasses import replace
 
 from . import layout as _layout
+from . import lustre_definition as _lustre
+from . import users as _users
 from .catalog import Catalog, VmSize
 from .cluster import AutoscalePolicy, Cluster, NodeArray, SizeChoice
 from .kinds import Kind
@@ -80,6 +82,8 @@ def cross_check(mistakes: Mistakes, cluster: Cluster, kind: t.Optional[Kind]) ->
     _arrays(mistakes, cluster, word_for_queues, kind is None or kind.needs_queues)
     _partitions(mistakes, cluster, word_for_queues)
     _file_systems(mistakes, cluster)
+    _lustre.cross_check(mistakes, cluster)
+    _users.check(mistakes, cluster.users, cluster.groups, cluster.admin.username)
     _timeouts(mistakes, cluster.autoscale)
     _derived_names(mistakes, cluster)
 
