@@ -35,7 +35,7 @@ class HTCondor:
         queued, ended, daemons, slots = (_list(part) for part in text.split("---\n"))
         lines = {line.id: line for line in map(job, (*ended, *queued))}
         pool = {_short(str(ad["Machine"])): ad for ad in daemons}
-        busy = {_short(str(ad["Machine"])) for ad in slots if ad.get("State") == "Claimed"}
+        busy = {_short(str(ad["Machine"])) for ad in slots if ad.get("Activity") == "Busy"}
         names = sorted({*machines, *pool})
         return [_node(name, pool.get(name), name in busy, machines) for name in names], list(lines.values())
 

@@ -128,9 +128,9 @@ def _node(ad: t.Mapping[str, t.Any], at: str) -> QueueNode:
     for key in ("Cpus", "Memory", "State"):
         if key not in ad:
             raise ParseError(f"{at} ({host}) has no {key}")
-    slots = _number(ad, "NumDynamicSlots")
     draining = ad.get("Draining") is True or ad["State"] == "Drained"
-    changes = ("DaemonStartTime", "NumDynamicSlotsTime", *(() if draining else ("EnteredCurrentState",)))
+    jobs = _jobs_on(ad, draining)
+    last = "HpcLastBusy" if "HpcLastBusy" in ad else "NumDynamicSlotsTime"
     address = re.search(r"<([0-9.]+):", _text(ad, "MyAddress"))
     return QueueNode(
         name=host.partition(".")[0].lower(),
@@ -145,13 +145,35 @@ def _node(ad: t.Mapping[str, t.Any], at: str) -> QueueNode:
         registered_at=_number(ad, "DaemonStartTime"),
         up=True,
         drained=draining,
-        jobs=slots,
-        idle_since=0 if slots else max(_number(ad, key) for key in changes),
+        jobs=jobs,
+        idle_since=0 if jobs else max(_number(ad, "DaemonStartTime"), _number(ad, last)),
         labels=_labels(_text(ad, "HpcLabels")),
-        free_cpus=_number(ad, "Cpus"),
-        free_memory_mib=_number(ad, "Memory"),
-        free_gpus=_number(ad, "GPUs"),
+        free_cpus=_free(ad, "Cpus"),
+        free_memory_mib=_free(ad, "Memory"),
+        free_gpus=_free(ad, "GPUs"),
     )
+
+
+def _jobs_on(ad: t.Mapping[str, t.Any], draining: bool) -> int:
+    """How many slots have jobs. A claim alone is no work: parallel jobs that wait for more nodes claim those that are
+    there again and again. On a node that drains every slot counts, so that it is never deleted too early."""
+    slots = _number(ad, "NumDynamicSlots")
+    activities = ad.get("ChildActivity")
+    if draining or not isinstance(activities, list):
+        return slots
+    return min(slots, sum(activity != "Idle" for activity in activities))
+
+
+def _free(ad: t.Mapping[str, t.Any], what: str) -> int:
+    """What a machine has left, with what is claimed for jobs that still count as waiting: a claim without a job is
+    used soon, or given up."""
+    total = _number(ad, what)
+    activities, amounts = ad.get("ChildActivity"), ad.get(f"Child{what}")
+    if isinstance(activities, list) and isinstance(amounts, list):
+        for activity, amount in zip(activities, amounts):
+            if activity == "Idle" and isinstance(amount, (int, float)):
+                total += int(amount)
+    return total
 
 
 def _labels(text: str) -> tuple[tuple[str, str], ...]:

@@ -62,6 +62,28 @@ def test_free_is_what_dynamic_slots_leave() -> None:
     assert (busy.jobs, busy.free_cpus, busy.free_memory_mib, busy.cpus, busy.idle_since) == (2, 0, 3744, 4, 0)
 
 
+def test_what_is_claimed_for_a_job_that_still_waits_is_free_for_it() -> None:
+    """Otherwise a pass would buy a second machine for it while it starts."""
+    (node,) = read(outputs(slots=[slot(
+        "htc-1", Cpus=1, Memory=1000, NumDynamicSlots=2, ChildActivity=["Busy", "Idle"], ChildCpus=[1, 2],
+        ChildMemory=[128, 256], ChildGPUs=[0, 0],
+    )])).nodes  # fmt: skip
+    assert (node.free_cpus, node.free_memory_mib, node.jobs, node.idle_since) == (3, 1256, 1, 0)
+
+
+def test_claims_for_a_parallel_job_that_waits_for_more_nodes_do_not_keep_a_node_busy() -> None:
+    claimed = {"NumDynamicSlots": 1, "NumDynamicSlotsTime": pool.NOW - 1, "ChildActivity": ["Idle"], "ChildCpus": [4]}
+    (node,) = read(outputs(slots=[slot("a", Cpus=0, HpcLastBusy=pool.NOW - 200, **claimed)])).nodes
+    assert (node.jobs, node.idle_since, node.free_cpus) == (0, pool.NOW - 200, 4)
+    (node,) = read(outputs(slots=[slot("a", Draining=True, HpcLastBusy=pool.NOW - 200, **claimed)])).nodes
+    assert (node.jobs, node.idle_since) == (1, 0)  # nothing is deleted before it is gone
+
+
+def test_a_node_that_never_had_a_job_is_idle_since_it_is_there() -> None:
+    (node,) = read(outputs(slots=[slot("a", HpcLastBusy=5)])).nodes
+    assert node.idle_since == pool.NOW - 300
+
+
 def test_a_drained_node_has_its_reason() -> None:
     (node,) = read(outputs(slots=[slot(
         "htc-000001", State="Drained", Draining=True, DrainReason="azure_hpc: idle", LastDrainStartTime=pool.NOW - 5,
