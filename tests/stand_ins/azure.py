@@ -12,7 +12,7 @@ from tests.stand_ins.core import Cluster
 
 
 class Azure:
-    """Machines get a name and an address when they are made; `boot` starts those that are made."""
+    """Machines get a name and an address when they are made."""
 
     def __init__(self, layout: Layout) -> None:
         self._prefixes = {spec.name: spec.computer_name_prefix for spec in layout.scale_sets}
@@ -68,11 +68,9 @@ class Azure:
         cluster.stop(instance.computer_name)
         cluster.data["names"].pop(instance.computer_name, None)
 
-    def boot(self, cluster: Cluster) -> None:
-        """All machines that are made and do not run yet come up."""
-        for one in self.machines():
-            if one.computer_name not in cluster.data["machines"]:
-                cluster.boot(one.computer_name, one.private_ip)
+    def off(self, cluster: Cluster) -> list[Instance]:
+        """Machines that are made and do not run yet."""
+        return [one for one in self.machines() if one.computer_name not in cluster.data["machines"]]
 
     def _instance(self, item: ScaleSet, now: int) -> Instance:
         self._made += 1

@@ -18,8 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS: dict[str, tuple[str, ...]] = {
     "openpbs": ("qstat", "pbsnodes", "qmgr", "qsub", "qalter", "qrerun", "qdel"),
     "lsf": (
-        "bjobs", "bhosts", "lshosts", "bqueues", "badmin", "lsaddhost", "lsrmhost", "bpost", "brequeue", "bsub",
-        "bkill",
+        "bjobs", "bhosts", "lshosts", "bqueues", "bparams", "badmin", "bmod", "bpost", "brequeue", "bsub", "bkill",
     ),
 }  # fmt: skip
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import definition, layout, plan
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import definition, layout, offers, plan
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog, VmSize
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.offers import Offer
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner import packed
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import (
@@ -20,6 +21,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers impor
 )
 
 from tests.stand_ins.azure import Azure
+from tests.stand_ins.core import Cluster
 from tests.stand_ins.install import Bench
 
 SIZES = (
@@ -58,6 +60,10 @@ class Words(abc.ABC):
     def prepare(self, bench: Bench, queues: Sequence[Any], features: Sequence[str]) -> None:
         """What the role does on the head."""
 
+    def boot(self, cluster: Cluster, name: str, address: str, offer: Offer) -> None:
+        """A machine comes up and its daemon runs. Where nodes add themselves, it says what it has."""
+        cluster.boot(name, address)
+
     @abc.abstractmethod
     def submit(self, ask: Ask) -> list[str]:
         """The command that hands a job in."""
@@ -87,6 +93,7 @@ class Site:
         self.cluster = definition.read(_definition(words), CATALOG)
         self.layout = layout.layout(self.cluster)
         self.azure = Azure(self.layout)
+        self.offers = {one.scale_set: one for one in offers.offers(self.cluster, CATALOG)}
         self.kind = scheduler(words.kind)
         self.done: list[plan.Step] = []
         words.prepare(bench, self.cluster.partitions, ["ib"])
@@ -132,7 +139,8 @@ class Site:
     def rest(self, seconds: int = 0) -> None:
         """Machines that are made come up, and time passes."""
         with self.bench.cluster() as state:
-            self.azure.boot(state)
+            for one in self.azure.off(state):
+                self.words.boot(state, one.computer_name, one.private_ip, self.offers[one.scale_set])
         self.words.advance(self.bench, seconds)
 
     def passes(self, count: int = 3, seconds: int = 0) -> list[plan.Step]:

@@ -100,4 +100,8 @@ def scheduler(name: str) -> Scheduler:
         from .htcondor import HTCondor
 
         return HTCondor()
+    if name == "lsf":
+        from .lsf import Lsf
+
+        return Lsf()
     raise ValueError(f"unknown scheduler {name}")

@@ -43,7 +43,8 @@ def kinds() -> dict[str, Kind]:
     """All kinds by the name that ``scheduler.type`` has for them."""
     from .gridengine import GridEngine
     from .htcondor import HTCondor
+    from .lsf import Lsf
     from .openpbs import OpenPbs
     from .slurm import Slurm
 
-    return {"gridengine": GridEngine(), "htcondor": HTCondor(), "openpbs": OpenPbs(), "slurm": Slurm()}
+    return {"gridengine": GridEngine(), "htcondor": HTCondor(), "lsf": Lsf(), "openpbs": OpenPbs(), "slurm": Slurm()}
