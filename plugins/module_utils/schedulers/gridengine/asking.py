@@ -133,7 +133,9 @@ def _places(
         if kind.name in (HOSTNAME, ARCHITECTURE):
             _fixed(kind, value)
         before = found
-        found = [(queue, leaf) for queue, leaf in found if _satisfies(queue, leaf, kind, value)]
+        # What some queue gives its nodes, the others do not have.
+        given = [(queue, leaf) for queue, leaf in found if _given(queue, leaf, kind) is not None]
+        found = [(queue, leaf) for queue, leaf in given or found if _satisfies(queue, leaf, kind, value)]
         if before and not found:
             raise Never(f"no queue that it can have has nodes with {kind.name}={value}")
     if not job.environment:

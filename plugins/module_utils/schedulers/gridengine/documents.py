@@ -16,7 +16,8 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers impor
 
 Element = ElementTree.Element
 # What XML 1.0 cannot have, not even escaped.
-_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|&#(?:x[0-9A-Fa-f]+|[0-9]+);")
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_REFERENCE = re.compile(r"&#(?:x([0-9A-Fa-f]+)|([0-9]+));")
 _JOB = re.compile(
     r"<job_list\b.*?</job_list>|<element>\s*<JB_job_number>.*?</element>(?=\s*(?:<element>|</djob_info>))", re.S
 )
@@ -47,7 +48,7 @@ def document(outputs: t.Mapping[str, Output], key: str, what: str, skipped: list
 
     Raises ParseError.
     """
-    text = _ILLEGAL.sub("\ufffd", output(outputs, key, what))
+    text = _REFERENCE.sub(_legal, _ILLEGAL.sub("\ufffd", output(outputs, key, what)))
     try:
         return _parse(text)
     except ElementTree.ParseError:
@@ -62,6 +63,12 @@ def document(outputs: t.Mapping[str, Output], key: str, what: str, skipped: list
         raise ParseError(f"{what} did not print XML: {error}") from None
     except _Doctype:
         raise ParseError(f"{what} printed a DOCTYPE, which is refused") from None
+
+
+def _legal(found: t.Match[str]) -> str:
+    """A reference to a character, unless XML cannot have that."""
+    code = int(found.group(1), 16) if found.group(1) else int(found.group(2))
+    return found.group() if code < 0x110000 and not _ILLEGAL.match(chr(code)) else "\ufffd"
 
 
 class _Doctype(Exception):
