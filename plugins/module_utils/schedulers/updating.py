@@ -59,7 +59,7 @@ def summary(failures: t.Sequence[t.Mapping[str, t.Any]]) -> str:
 
 
 def _failure(command: t.Mapping[str, t.Any]) -> str:
-    return f"{command['argv'][0]} {command['argv'][1]} {command['argv'][2]}: {command['stderr'] or command['status']}"
+    return f"{' '.join(command['argv'][:3])}: {command['stderr'] or command['status']}"
 
 
 def _diff(writes: t.Sequence[Write]) -> dict[str, str]:
