@@ -146,12 +146,7 @@ class Accounts:
         }
         if body["kind"] in ("StorageV2", "BlobStorage"):
             made["accessTier"] = given.get("accessTier", "Hot")
-        if "G" in body["sku"]["name"].split("_")[1]:
-            pair = next(region.pair for region in common.REGIONS if region.name == body["location"])
-            made |= {"secondaryLocation": pair or body["location"], "statusOfSecondary": "available"}
-            if "RAG" in body["sku"]["name"]:
-                made["secondaryEndpoints"] = _endpoints(f"{body['name']}-secondary", body["kind"], body["sku"]["name"])
-        return made
+        return {**made, **_secondary(body)}
 
     def patch(self, request: Request) -> Answer:
         request.body = shapes.read(request.body, SHAPE)
@@ -160,6 +155,7 @@ class Accounts:
             name = (given.get("sku") or {}).get("name")
             if name:
                 resource.body["sku"] = {"name": name, "tier": name.split("_")[0]}
+                _replicate(resource)
             for key in ("kind", "identity"):
                 if given.get(key):
                     resource.body[key] = given[key]
@@ -275,6 +271,24 @@ class Accounts:
         self._core.store.delete(request.id)
         blobs.remove(self._core, str(request.id))
         return Answer(200 if known else 204)
+
+
+def _secondary(body: dict[str, Any]) -> dict[str, Any]:
+    """What an account tells of its copy in another region, if its SKU has one."""
+    sku, found = body["sku"]["name"], dict[str, Any]()
+    if "G" in sku.split("_")[1]:
+        pair = next(region.pair for region in common.REGIONS if region.name == body["location"])
+        found |= {"secondaryLocation": pair or body["location"], "statusOfSecondary": "available"}
+        if "RAG" in sku:
+            found["secondaryEndpoints"] = _endpoints(f"{body['name']}-secondary", body["kind"], sku)
+    return found
+
+
+def _replicate(account: Resource) -> None:
+    """Bring what an account tells of its copy to its present SKU."""
+    for key in ("secondaryLocation", "statusOfSecondary", "secondaryEndpoints"):
+        account.properties.pop(key, None)
+    account.properties.update(_secondary(account.body))
 
 
 def _check_name(name: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from sandbox.arm.core import Core
 
-from . import price_list, sizes
+from . import beside, price_list, sizes
 from .catalogue import Catalogue
 from .commands import Commands
 from .disks import DISK, SNAPSHOT, Disks
@@ -27,6 +27,7 @@ from .instance_nics import InstanceNics
 from .interruptions import Interruptions
 from .limits import AVAILABILITY_SET, INSTANCE, VM, Limits
 from .machines import Machines, Recovery, metadata
+from .offers import Offers
 from .placement import GROUP, Placement
 from .preflight import Preflight
 from .rolling_upgrades import RollingUpgrades
@@ -43,6 +44,8 @@ def register(core: Core) -> None:
     """Add the routes, works and services of Microsoft.Compute."""
     limits, machines = Limits(core), Machines(core)
     Catalogue(core, limits).register()
+    Offers(core, limits).register()
+    beside.register(core)
     vms, actions = VirtualMachines(core, limits, machines), VmActions(core, limits, machines)
     vms.register()
     actions.register()

@@ -147,6 +147,7 @@ class VmActions:
             vm = self._core.store.get(run.resource_id)
             if vm is not None:
                 vm_disks.manage(self._core, vm)
+                vm.internal["converted"] = True
                 vm.properties["provisioningState"] = "Succeeded"
                 self._core.store.put(vm)
 

@@ -280,8 +280,12 @@ def nothing_but_tags(before: Json, after: Json) -> bool:
 
 
 def shown(body: Json, internal: Json) -> Json:
-    """What a GET answers: a deallocated machine does not tell its OS disk's size and kind."""
-    if internal.get("power") != "deallocated":
+    """What a GET answers: a deallocated machine does not tell its OS disk's size and kind.
+
+    It does of a disk that is not managed, or was made a managed one since.
+    """
+    own = body["properties"]["storageProfile"]["osDisk"]
+    if internal.get("power") != "deallocated" or "managedDisk" not in own or internal.get("converted"):
         return body
     copied = copy.deepcopy(body)
     disk = copied["properties"]["storageProfile"]["osDisk"]
