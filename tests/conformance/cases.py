@@ -28,7 +28,8 @@ def scale_from_zero(site: Site) -> None:
 
 def grow(site: Site) -> None:
     """jobs that fill a node each get a machine each, and one that is there already is used"""
-    jobs = [site.submit(Ask(cpus=4, seconds=5)) for _number in range(3)]
+    # Longer than a machine needs to come up: else one node could serve them one after the other.
+    jobs = [site.submit(Ask(cpus=4, seconds=45)) for _number in range(3)]
     site.finish(*jobs)
     assert len({host for job in jobs for host in site.hosts(job)}) == 3
 
@@ -59,7 +60,7 @@ def gpu(site: Site) -> None:
 
 def exclusive(site: Site) -> None:
     """jobs that want a node for themselves do not share one"""
-    jobs = [site.submit(Ask(exclusive=True, seconds=8)) for _number in range(2)]
+    jobs = [site.submit(Ask(exclusive=True, seconds=45)) for _number in range(2)]
     site.finish(*jobs)
     assert len({host for job in jobs for host in site.hosts(job)}) == 2
 
