@@ -10,6 +10,7 @@ from sandbox.arm import ids
 from sandbox.arm.core import Core
 from sandbox.providers.network import usages
 from sandbox.providers.network.addresses import Addresses, mac
+from sandbox.providers.network.app_gateways import ApplicationGateways
 from sandbox.providers.network.base import NetworkType, invalid_reference
 from sandbox.providers.network.fabric import Fabric, prefix_of
 from sandbox.providers.network.interfaces import Interfaces, subnet_of
@@ -95,9 +96,11 @@ def register(core: Core) -> None:
     interfaces, public = Interfaces(core, addresses, fabric), PublicAddresses(core, addresses, fabric)
     gateways, tables = NatGateways(core, addresses, fabric), RouteTables(core, addresses, fabric)
     balancers, peerings = LoadBalancers(core, addresses, fabric), Peerings(vnets)
+    web = ApplicationGateways(core, addresses, fabric)
     orders: list[tuple[NetworkType, int]] = [
         (interfaces, 40),
         (balancers, 50),
+        (web, 50),
         (vnets, 60),
         (gateways, 65),
         (groups, 70),
@@ -121,6 +124,7 @@ def register(core: Core) -> None:
     groups.add_rule_routes()
     tables.add_route_routes()
     balancers.add_child_routes()
+    web.add_actions()
     Questions(core, vnets).register()
     usages.register(core)
     core.offer("network", Network(core, addresses, fabric, interfaces, public))

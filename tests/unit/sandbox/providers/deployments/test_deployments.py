@@ -277,6 +277,16 @@ def test_an_exported_group_can_be_deployed_again(arm: Arm) -> None:
     assert error.body["template"]["parameters"] == {}
 
 
+def test_an_exported_network_names_its_subnets_once_more_and_says_what_it_was_made_of(arm: Arm) -> None:
+    deploy(arm, template(vnet()))
+    exported = arm.send("POST", "/exportTemplate", {"resources": ["*"], "options": "IncludeComments"}).body["template"]
+    whole, part = exported["resources"]
+    assert part["name"] == "[concat(parameters('virtualNetworks_v_name'), '/s')]"
+    assert part["dependsOn"] == [f"[resourceId('{VNET}', parameters('virtualNetworks_v_name'))]"]
+    assert part["comments"] == f"Generalized from resource: '{GROUP}/providers/{VNET}/v/subnets/s'."
+    assert whole["properties"]["subnets"] == [{"name": "s", "properties": part["properties"]}]
+
+
 def test_defaults_that_are_new_each_time_stay_what_they_were_when_accepted(arm: Arm) -> None:
     body = template(
         resource(IDENTITY, "[parameters('name')]"),

@@ -162,3 +162,35 @@ def test_a_route_table_in_use_by_a_subnet_stays(arm: Arm) -> None:
     arm.wait()
     assert arm.send("GET", f"{NETWORK}/routeTables/t").body["properties"]["subnets"]
     assert arm.send("DELETE", f"{NETWORK}/routeTables/t").body["error"]["code"] == "InUseRouteTableCannotBeDeleted"
+
+
+def test_an_application_gateway_has_a_face_that_it_gives_back(arm: Arm) -> None:
+    path, public = f"{NETWORK}/applicationGateways/web", f"{NETWORK}/publicIPAddresses/face"
+    subnets = [{"name": "s", "properties": {"addressPrefix": "10.7.0.0/24"}}]
+    arm.make(
+        f"{NETWORK}/virtualNetworks/w",
+        {"properties": {"addressSpace": {"addressPrefixes": ["10.7.0.0/16"]}, "subnets": subnets}},
+    )
+    arm.make(public, {"sku": {"name": "Standard"}})
+    properties: dict[str, Any] = {
+        "sku": {"name": "Standard_v2", "tier": "Standard_v2", "capacity": 1},
+        "gatewayIPConfigurations": [
+            {"name": "g", "properties": {"subnet": {"id": f"{GROUP}{NETWORK}/virtualNetworks/w/subnets/s"}}}
+        ],
+        "frontendIPConfigurations": [{"name": "f", "properties": {"publicIPAddress": {"id": f"{GROUP}{public}"}}}],
+        "frontendPorts": [{"name": "p", "properties": {"port": 80}}],
+        "httpListeners": [{"name": "l", "properties": {"protocol": "Http"}}],
+    }
+    lacking = {key: value for key, value in properties.items() if key != "frontendPorts"}
+    refusal = arm.send("PUT", path, {"location": "westeurope", "properties": lacking})
+    assert refusal.body["error"]["code"] == "ApplicationGatewayMustHaveFrontendPorts"
+    made = arm.make(path, {"properties": properties})["properties"]
+    assert (made["operationalState"], made["frontendPorts"][0]["properties"]["port"]) == ("Running", 80)
+    assert arm.send("GET", public).body["properties"]["ipConfiguration"]["id"].endswith("/frontendIPConfigurations/f")
+    assert arm.send("POST", f"{path}/stop").status == 202
+    arm.wait()
+    assert arm.send("GET", path).body["properties"]["operationalState"] == "Stopped"
+    assert arm.send("DELETE", public).status == 400
+    arm.send("DELETE", path)
+    arm.wait()
+    assert arm.send("DELETE", public).status == 202
