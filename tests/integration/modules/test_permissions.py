@@ -8,7 +8,6 @@ boot in between; a test compares them with the playbooks. The sandbox tells whic
 
 from __future__ import annotations
 
-import json
 import typing as t
 import uuid
 from collections.abc import Callable
@@ -16,30 +15,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import requests
 import yaml
 
-from sandbox import cli
-from sandbox.state import StateDirectory
 from tests.integration.modules.conftest import Modules, Result, definition
+from tests.integration.modules.rights import Azure, Pair, documented
 from tests.integration.modules.test_autoscale import Slurm
 from tests.integration.modules.test_inventory import Inventory, inventory
 
 __all__ = ["inventory"]
 ROOT = Path(__file__).resolve().parents[3]
-PAGE = ROOT / "docs" / "azure.md"
-ROLES = "providers/Microsoft.Authorization"
-PLAYBOOKS = ("site", "image", "autoscale", "destroy", "inventory")
+PLAYBOOKS = ("site", "image", "autoscale", "destroy")
+PURPOSES = (*PLAYBOOKS, "inventory", "lustre")
 NODE_MODULES = ("queue_info", "queue_update")
-Pair = tuple[str, str]
-"""Where an action is needed (``group`` or ``subscription``), and the action."""
+OPTIONAL = ("lustre", "lustre_info")
+"""What playbooks do only for definitions with file systems: the purpose ``lustre``."""
 
 
-def documented() -> dict[str, list[str]]:
-    """The actions of each role on the page, by the last word of its name."""
-    blocks = PAGE.read_text().partition("## Permissions")[2].partition("\n## ")[0].split("```json\n")[1:]
-    roles = [json.loads(block.partition("```")[0]) for block in blocks]
-    return {role["Name"].rsplit(" ", 1)[1]: role["Actions"] for role in roles}
+FORGIVEN = {("group", "Microsoft.Network/virtualNetworks/subnets/read")}
+"""What is asked for, and done without: the subnet of a file system may be somebody else's."""
 
 
 @dataclass(frozen=True)
@@ -56,72 +49,6 @@ class Step:
     run: Callable[[], list[str]]
     make: Callable[[], t.Any] = lambda: None
     other: Callable[[], Step] | None = None
-
-
-class Azure:
-    """A sandbox in which role assignments count, also for the client of the tests."""
-
-    def __init__(self, sandbox: t.Any) -> None:
-        env = sandbox.env
-        self._state = StateDirectory(sandbox.state)
-        self.subscription = f"/subscriptions/{env['AZURE_SUBSCRIPTION_ID']}"
-        self._principal = json.loads((sandbox.state / "credentials.json").read_text())["object_id"]
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.proxies, self._session.verify = {"https": env["HTTPS_PROXY"]}, env["REQUESTS_CA_BUNDLE"]
-        self._session.headers["Authorization"] = f"Bearer {self.ask('token')['token']}"
-        self._roles = {where: str(uuid.uuid4()) for where in ("group", "subscription")}
-        self._assignments: list[str] = []
-        # What the tests themselves need to change roles.
-        self._assign(self.subscription, self._define(str(uuid.uuid4()), ["Microsoft.Authorization/*"]))
-        self._defined = {where: self._define(name, []) for where, name in self._roles.items()}
-        self._assign(self.subscription, self._defined["subscription"])
-
-    def ask(self, command: str, body: t.Any = None) -> t.Any:
-        return cli.ask(self._state, command, body)
-
-    def _call(self, method: str, path: str, properties: dict[str, t.Any] | None = None) -> None:
-        url = f"https://management.azure.com{path}?api-version=2022-04-01"
-        answer = self._session.request(method, url, json=properties and {"properties": properties}, timeout=20)
-        assert answer.status_code in (200, 201, 204), answer.text
-
-    def _define(self, name: str, actions: list[str]) -> str:
-        role = f"{self.subscription}/{ROLES}/roleDefinitions/{name}"
-        self._call("PUT", role, {"roleName": name, "permissions": [{"actions": actions}]})
-        return role
-
-    def _assign(self, scope: str, role: str) -> None:
-        path = f"{scope}/{ROLES}/roleAssignments/{uuid.uuid4()}"
-        self._call("PUT", path, {"roleDefinitionId": role, "principalId": self._principal})
-        self._assignments.append(path)
-
-    def assign(self, groups: list[str]) -> None:
-        """Give a role on the group, as ``allow`` defines it; the group is a new one, without any assignment."""
-        for group in groups:
-            self._assign(f"{self.subscription}/resourceGroups/{group}", self._defined["group"])
-
-    def allow(self, pairs: set[Pair]) -> None:
-        for where, name in self._roles.items():
-            self._define(name, sorted(action for place, action in pairs if place == where))
-
-    def restrict(self, wanted: bool) -> None:
-        self.ask("authorization", {"mode": "everybody" if wanted else "identities"})
-
-    def used(self) -> list[Pair]:
-        """The actions that were needed since the last call, in the order of their first use."""
-        found = self.ask("permissions", {"forget": True})
-        pairs = [
-            ("subscription" if "/resourcegroups/" not in place.lower() else "group", action)
-            for action, places in found.items()
-            for place in places
-        ]
-        return [pair for pair in dict.fromkeys(pairs) if not pair[1].startswith("Microsoft.Authorization/")]
-
-    def close(self) -> None:
-        self.restrict(False)
-        for path in self._assignments:
-            if "/resourceGroups/" not in path:  # those go with their groups
-                self._call("DELETE", path)
 
 
 def refusals(result: Result) -> list[str]:
@@ -153,7 +80,7 @@ class Playbooks:
 
     def _step(self, module: str, state: str = "present", /, **options: t.Any) -> Step:
         given = {**options, **({"state": state} if state != "present" else {})}
-        other = (lambda: self._other(module, state, options)) if module in ("network", "machine") else None
+        other = (lambda: self._other(module, state, options)) if module in ("network", "machine", "lustre") else None
         return Step(module, state, lambda: self._call(module, **given), other=other)
 
     def _other(self, module: str, state: str, options: dict[str, t.Any]) -> Step:
@@ -165,9 +92,17 @@ class Playbooks:
             renamed |= {"nat_gateway": parts, "subnets": subnets}
         if state == "present":
             return Step(module, state, lambda: self._call(module, **renamed))
-        space = {"location": "westeurope", "address_space": self._parameters()["network"]["address_space"]}
-        make = (lambda: self._call(module, **renamed, **space)) if module == "network" else (lambda: None)
-        return Step(module, state, lambda: self._call(module, **renamed, state=state), make)
+        more = {"network": {"location": "westeurope", "address_space": ["10.20.0.0/16"]}, "lustre": self._scratch()}
+        full = {**more.get(module, {}), **renamed}
+        make = (lambda: self._call(module, **full)) if module in more else (lambda: None)
+        given = {**renamed, "state": state, **({"confirm": name} if module == "lustre" else {})}
+        return Step(module, state, lambda: self._call(module, **given), make)
+
+    def _scratch(self) -> dict[str, t.Any]:
+        """What a file system needs besides its name."""
+        subnet = self._parameters()["scale_sets"][0]["subnet_id"]
+        wanted = {"location": "westeurope", "sku": "AMLFS-Durable-Premium-250", "capacity_tib": 8, "zone": "1"}
+        return {"resource_group": self.groups[0], **wanted, "subnet_id": subnet}
 
     def _look(self) -> Step:
         def look() -> list[str]:
@@ -243,6 +178,14 @@ class Playbooks:
 
         return [self._look(), one_pass(want), one_pass(lambda: None), one_pass(lambda: self.queue.finish(node))]
 
+    def lustre(self) -> list[Step]:
+        system = {"resource_group": self.groups[0], "name": "scratch"}
+        return [
+            self._step("lustre_info", **system),
+            self._step("lustre", **self._scratch(), name="scratch", wait=False),
+            self._step("lustre", "absent", **system, confirm="scratch"),
+        ]
+
     def destroy(self) -> list[Step]:
         known = self._parameters()
         group, image = {"resource_group": self.groups[0]}, known["image"]
@@ -255,12 +198,12 @@ class Playbooks:
             *(self._step("scale_set", "absent", **group, name=one["name"]) for one in known["scale_sets"]),
             self._step("network", "absent", **network),
             self._step("image", "absent", resource_group=self.groups[1], name=image["name"]),
-            # The inventory is read once more after this; roles on groups have gone with the groups by then.
+            self._look(),
             *(self._step("resource_group", "absent", name=name) for name in self.groups),
         ]
 
 
-def tasks(path: Path) -> set[tuple[str, str]]:
+def tasks(path: Path, seen: frozenset[Path] = frozenset()) -> set[tuple[str, str]]:
     """The modules of this collection that a playbook or a file of tasks calls on the controller, with their states."""
     found: set[tuple[str, str]] = set()
 
@@ -270,13 +213,15 @@ def tasks(path: Path) -> set[tuple[str, str]]:
                 if word.startswith("azure_hpc.cluster.") and word.rsplit(".", 1)[1] not in NODE_MODULES:
                     found.add((word.rsplit(".", 1)[1], value.get("state", "present")))
                 elif word.endswith((".import_playbook", ".import_tasks", ".include_tasks")):
-                    found.update(tasks(ROOT / "playbooks" / value))
+                    beside = path.parent / value
+                    found.update(tasks(beside if beside.exists() else ROOT / "playbooks" / value, seen | {path}))
                 elif word.endswith(".meta") and value == "refresh_inventory":
                     found.add(("inventory", "present"))
                 elif isinstance(value, list):
                     visit(value)
 
-    visit(yaml.safe_load(path.read_text()))
+    if path not in seen:  # a file of tasks may include itself
+        visit(yaml.safe_load(path.read_text()))
     return found
 
 
@@ -318,30 +263,32 @@ def clear(modules: Modules, group: str) -> None:
     modules("resource_group", name=group, location="westeurope")
 
 
-@pytest.mark.parametrize("playbook", [name for name in PLAYBOOKS if name != "inventory"])
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
 def test_the_steps_are_those_of_the_playbook(playbooks: Playbooks, playbook: str) -> None:
     # Its inventory is read when a playbook begins, whether or not it is read again.
     called = {("inventory", "present"), *tasks(ROOT / "playbooks" / f"{playbook}.yml")}
-    assert {(step.module, step.state) for step in playbooks.steps(playbook)} == called
+    always = {(module, state) for module, state in called if module not in OPTIONAL}
+    assert {(step.module, step.state) for step in playbooks.steps(playbook)} == always
 
 
-@pytest.mark.parametrize("playbook", PLAYBOOKS)
+@pytest.mark.parametrize("playbook", PURPOSES)
 def test_the_role_is_enough_and_each_action_of_it_is_needed(
     playbooks: Playbooks, azure: Azure, modules: Modules, playbook: str
 ) -> None:
     roles = documented()
-    allowed = {("subscription", action) for action in roles["subscription"]}
-    allowed |= {("group", action) for action in roles[playbook]}
+    above = roles["lustre-subscription" if playbook == "lustre" else "subscription"]
+    allowed = {("subscription", action) for action in above} | {("group", action) for action in roles[playbook]}
     first = walk_allowed(playbooks, azure, modules, playbook, allowed)
     granted = {action for where, action in first if where == "subscription"}
-    needed = {(where, action) for where, action in first if where == "subscription" or action not in granted}
+    asked = {pair: at for pair, at in first.items() if pair not in FORGIVEN}
+    needed = {(where, action) for where, action in asked if where == "subscription" or action not in granted}
     assert {pair for pair in needed if pair[0] == "group"} == {("group", action) for action in roles[playbook]}
-    assert granted <= set(roles["subscription"])
-    if playbook == "destroy":  # which asks for all that is asked of a subscription
-        assert granted == set(roles["subscription"])
+    assert granted <= set(above)
+    if playbook in ("destroy", "lustre"):  # which ask for all that is asked of a subscription
+        assert granted == set(above)
     # Every playbook reads the inventory, and site bakes: what they are refused there is the same as here.
     shown = {"inventory": [], "image": roles["inventory"] + roles["site"]}.get(playbook, roles["inventory"])
-    wanted = {pair: at for pair, at in first.items() if pair in needed and pair[1] not in shown}
+    wanted = {pair: at for pair, at in asked.items() if pair in needed and pair[1] not in shown}
     assert walk_refused(playbooks, azure, modules, playbook, needed, wanted) == []
 
 
@@ -386,7 +333,8 @@ def walk_refused(
     for number, step in enumerate(playbooks.steps(playbook)):
         for pair in [pair for pair, at in wanted.items() if at == number]:
             azure.allow(needed - {pair})
-            if not refused(step.run(), pair) and not refused_elsewhere(step, azure, pair):
+            said = step.run()
+            if not refused(said, pair) and not refused_elsewhere(step, azure, pair):
                 useless.append(pair)
         azure.allow(needed)
         gone = (step.module, step.state) == ("resource_group", "absent")
