@@ -70,7 +70,7 @@ def test_jobs_of_one_submission_belong_together() -> None:
 
 
 def test_output_that_is_cut_off_is_no_snapshot() -> None:
-    with pytest.raises(ValueError, match="unpack"):
+    with pytest.raises(ValueError, match="Expecting"):
         HTCondor().read("[{", {})
 
 
