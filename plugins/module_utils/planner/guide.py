@@ -1,10 +1,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a perfect packing would look like, if nodes could be bought and filled in fractions.
+"""What a perfect packing would look like, if nodes could be bought and filled in fractions: two linear programs.
 
-A linear program over patterns (what one empty node holds together) by column generation: patterns that would make the
-plan cheaper are looked for with the prices that the program gives to each class of jobs, until there are none. Nodes on
-which something runs are pooled. Its costs are a lower bound but for the patterns that were not found.
+`Guide` has patterns (what one empty node holds together), by column generation: patterns that would make the plan
+cheaper are looked for with the prices that the program gives to each class of jobs, until there are none. Nodes on
+which something runs are pooled. It is right about large jobs, of which few fit on a node. `Blend` pools all nodes of a
+shape as if they were one, which is right about small jobs, and costs less.
 """
 
 from __future__ import annotations
@@ -20,22 +21,29 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.pools im
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.simplex import Program
 
 # Classes that the program tells apart; more are put together with those that are most like them.
-MANY = 48
+MANY = 40
+_TOGETHER = 24
 _ITERATIONS = 40
+# A plan that would get better by less than this share is good enough.
+_GOOD = 2e-4
 _TRIFLE = 0.001
+# A class of which a node holds fewer than that is counted with what it wastes.
+_FEW = 7
 
 
 @dataclass
 class Advice:
     """What to do in fractions: patterns for empty nodes of pools, shares of classes for the others, nodes to buy.
 
-    ``worth`` is what one job of a class costs at the margin, in USD/hour. ``exact``: every class was told apart.
+    ``worth`` is what one job of a class costs at the margin, in USD/hour. ``exact``: every class was told apart; else
+    a number in a pattern stands for all classes that are its ``members``.
     """
 
     patterns: list[tuple[Key, Pattern, float]] = field(default_factory=list)
     shares: dict[tuple[int, Key], float] = field(default_factory=dict)
     new: list[float] = field(default_factory=list)
     worth: dict[int, float] = field(default_factory=dict)
+    members: dict[int, list[JobClass]] = field(default_factory=dict)
     exact: bool = True
 
 
@@ -67,7 +75,7 @@ class Guide:
         self._choices = pools.choices
         self._buckets = self._put_together(items)
         self._exact = len(self._buckets) == len(items)
-        self._index = {bucket.number: row for row, bucket in enumerate(self._buckets)}
+        self._index: dict[int, int] = {bucket.number: row for row, bucket in enumerate(self._buckets)}
         self._fresh_row: dict[Key, int] = {}
         self._known: dict[tuple[Key, tuple[tuple[int, int], ...]], int] = {}
         self._columns: list[tuple[str, t.Any, t.Any]] = []
@@ -77,11 +85,23 @@ class Guide:
         """Solve it."""
         self._first_patterns()
         self._program.solve()
-        for _unused in range(_ITERATIONS):
-            if not self._better_patterns():
+        before = self._program.gain
+        for turn in range(1, _ITERATIONS + 1):
+            if self._program.tired or not self._better_patterns():
                 break
             self._program.solve()
+            if turn % 5 == 0:
+                if self._program.gain - before < _GOOD * self._cost():
+                    break
+                before = self._program.gain
         return self._read()
+
+    def _cost(self) -> float:
+        """What the plan costs by now, in USD/hour; a trifle more than nothing."""
+        found = 0.1
+        for (what, one, _other), value in zip(self._columns, self._program.values()):
+            found += value * self._choices[one][0].price if what == "new" else 0.0
+        return found
 
     def _start(self) -> Program:
         limits = [float(bucket.count) for bucket in self._buckets]
@@ -92,12 +112,16 @@ class Guide:
             if any(value > 0 for value in pool.free):
                 free_row[pool.key] = len(limits)
                 limits.extend(value / (there or 1) for value, there in zip(pool.free, pool.capacity))
-        first_room = len(limits)
-        limits.extend(float(room) for _choice, _pool, room in self._choices)
+        room_row: dict[int, int] = {}
+        for number, (_choice, _pool, room) in enumerate(self._choices):
+            if room < sum(bucket.count for bucket in self._buckets):
+                room_row[number] = len(limits)
+                limits.append(float(room))
         program = Program(limits)
         for number, (choice, pool, _room) in enumerate(self._choices):
             self._columns.append(("new", number, None))
-            program.add(-choice.price, {self._fresh_row[pool.key]: -1.0, first_room + number: 1.0})
+            more = {room_row[number]: 1.0} if number in room_row else {}
+            program.add(-choice.price, {self._fresh_row[pool.key]: -1.0, **more})
         for pool in self._pools:
             row = free_row.get(pool.key)
             for index, bucket in enumerate(self._buckets) if row is not None else ():
@@ -160,6 +184,7 @@ class Guide:
 
     def _read(self) -> Advice:
         found = Advice(new=[0.0] * len(self._choices), exact=self._exact)
+        found.members = {bucket.number: bucket.items for bucket in self._buckets}
         for bucket, price in zip(self._buckets, self._program.prices()):
             average = max(1e-9, sum(bucket.needs))
             for item in bucket.items:
@@ -190,7 +215,7 @@ class Guide:
                     sizes = (round(math.log2(max(1, one)) * grain) for one in (piece.cpus, piece.memory))
                     key = (open_to, item.exclusive, piece.gpus, *sizes)
                 found.setdefault(key, []).append(item)
-            if len(found) <= MANY:
+            if len(found) <= (_TOGETHER if grain else MANY):
                 break
         return [self._bucket(members) for members in found.values()]
 
@@ -213,3 +238,47 @@ def _needs(item: JobClass) -> tuple[int, int, int]:
 def _share(needs: t.Sequence[int], kind: Kind) -> float:
     there = (kind.cpus, kind.memory, kind.gpus)
     return max((need / one for need, one in zip(needs, there) if one), default=0.0)
+
+
+class Blend(Guide):
+    """All nodes of a pool as one large node: shares for all classes, no patterns."""
+
+    def advise(self) -> Advice:
+        """Solve it."""
+        self._program.solve()
+        return self._read()
+
+    def _start(self) -> Program:
+        limits = [float(bucket.count) for bucket in self._buckets]
+        first: dict[Key, int] = {}
+        for pool in self._pools:
+            first[pool.key] = len(limits)
+            limits.extend(value / (there or 1) + pool.fresh for value, there in zip(pool.free, pool.capacity))
+            limits.append(float(pool.fresh))
+        room_row = len(limits)
+        limits.extend(float(room) for _choice, _pool, room in self._choices)
+        program = Program(limits)
+        for number, (choice, pool, _room) in enumerate(self._choices):
+            self._columns.append(("new", number, None))
+            rows = range(first[pool.key], first[pool.key] + 4)
+            program.add(-choice.price, {**dict.fromkeys(rows, -1.0), room_row + number: 1.0})
+        for pool in self._pools:
+            for index, bucket in enumerate(self._buckets):
+                if self._open(bucket, pool):
+                    shares = [1.0] * 4 if bucket.alone else [*_effective(bucket.needs, pool.capacity), 0.0]
+                    rows = range(first[pool.key], first[pool.key] + 4)
+                    column = {row: share for row, share in zip(rows, shares) if share}
+                    column[index] = 1.0
+                    self._columns.append(("share", pool.key, bucket))
+                    program.add(bucket.worth - _TRIFLE * pool.kind.worth * max(shares), column)
+        return program
+
+
+def _effective(needs: t.Sequence[int], capacity: t.Sequence[int]) -> list[float]:
+    """Which share of a node a job takes; where a node holds only few, with the rest that no other job could use."""
+    shares = [need / there if there else 0.0 for need, there in zip(needs, capacity)]
+    most = max(shares)
+    holds = int(1 / most + 1e-9) if most else 0
+    if 0 < holds < _FEW:
+        shares[shares.index(most)] = 1 / holds
+    return shares

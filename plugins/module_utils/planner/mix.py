@@ -14,7 +14,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.guide import MANY, Advice, Guide
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.guide import MANY, Advice, Blend, Guide
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer, Stack
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.patterns import Pattern, Ware, best
@@ -23,7 +23,8 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase
 
 _ROUNDS = 3
 _DIMENSIONS = ("cpus", "memory", "gpus")
-PATTERNS, EVENLY, DENSELY = "patterns", "evenly", "densely"
+_TINY = 1e-6
+PATTERNS, EVENLY, DENSELY, SIMPLY = "patterns", "evenly", "densely", "simply"
 
 
 @dataclass(frozen=True)
@@ -54,45 +55,51 @@ class Mix:
             (item for item in base.demand.classes if item.size == 1 and base.left[item.number]), key=hardness
         )
         self._pools = Pools(base, self._items)
-        self._advice = Advice()
+        self._advice, self._blend = Advice(), Advice()
         self._tries = 0
 
-    def pack(self) -> Packer:
-        """Without buying: as good as what is there allows."""
-        self._advice = Guide(self._items, self._base.left, self._pools).advise()
-        found = []
-        for how in (PATTERNS, EVENLY, DENSELY):
+    def pack(self, buying: bool) -> tuple[Packer, t.Optional[Store]]:
+        """Pack; ``buying``: what does not fit goes onto the cheapest new nodes that were found."""
+        packer = self._packed(Way(SIMPLY, ()), None)
+        if not any(packer.left[item.number] for item in self._items):
+            return packer, None
+        if buying:
+            self._pools.offer(self._market, self._limits)
+        self._blend = Blend(self._items, self._base.left, self._pools).advise()
+        found = [packer]
+        for how in (EVENLY, DENSELY, PATTERNS):
+            if how == PATTERNS:
+                self._advice = Guide(self._items, self._base.left, self._pools).advise()
             found.append(self._packed(Way(how, ()), None))
-            if not any(found[-1].left):
-                break
-        return min(found, key=lambda one: sum(one.left))
+            if not any(found[-1].left[item.number] for item in self._items):
+                return found[-1], None
+        if not buying:
+            return min(found, key=lambda one: sum(one.left)), None
+        return self._buy()
 
-    def buy(self) -> tuple[Packer, Store]:
-        """With the cheapest purchase that was found."""
-        self._pools.offer(self._market, self._limits)
-        self._advice = Guide(self._items, self._base.left, self._pools).advise()
+    def _buy(self) -> tuple[Packer, Store]:
+        """The cheapest purchase that was found."""
         found = min(self._try(way) for way in self._ways())
         found = self._with_less(found)
         for choice, _pool, _room in self._pools.choices:
             if self._floor(choice) < found.cost - 1e-9:
-                found = min(found, self._try(Way(DENSELY, (), choice)))
+                found = min(found, self._try(Way(SIMPLY, (), choice)))
         store = Store(self._market, self._limits, found.way.only)
         return self._packed(found.way, store), store
 
     # tries
 
     def _ways(self) -> t.Iterator[Way]:
-        new = self._advice.new
-        down = tuple(int(value + 1e-6) for value in new)
-        up = tuple(math.ceil(value - 1e-6) for value in new)
-        yield Way(PATTERNS, down)
-        yield Way(PATTERNS, up)
-        yield Way(EVENLY, down)
-        yield Way(EVENLY, up)
-        for index in range(len(new)) if len(self._items) <= MANY else ():
-            if up[index] != down[index]:
-                yield Way(PATTERNS, (*down[:index], up[index], *down[index + 1 :]))
-                yield Way(EVENLY, (*down[:index], up[index], *down[index + 1 :]))
+        for how, new in ((PATTERNS, self._advice.new), (EVENLY, self._blend.new)):
+            down = tuple(int(value + 1e-6) for value in new)
+            up = tuple(math.ceil(value - 1e-6) for value in new)
+            yield Way(how, down)
+            if len(self._items) > MANY:
+                continue
+            yield Way(how, up)
+            for index, count in enumerate(up):
+                if count != down[index]:
+                    yield Way(how, (*down[:index], count, *down[index + 1 :]))
 
     def _with_less(self, found: Trial) -> Trial:
         """One node less of a size, as long as that is cheaper: what it held goes elsewhere, or onto a smaller one."""
@@ -135,15 +142,18 @@ class Mix:
         for (choice, _pool, _room), count in zip(self._pools.choices, way.counts):
             for one in store.stock(choice, count) if store is not None else ():
                 packer.add(one)
-        lay = _Laying(packer, self._pools, self._items, self._advice)
-        if way.how == PATTERNS and self._advice.exact:
+        advice = self._advice if way.how == PATTERNS else self._blend
+        lay = _Laying(packer, self._pools, self._items, advice)
+        few = len(self._items) <= MANY
+        if way.how == PATTERNS:
             lay.patterns()
-            lay.shares(EVENLY)
-            lay.rest()
-        elif way.only is None:
+            lay.shares(PATTERNS)
+            if few:
+                lay.rest()
+        elif way.how != SIMPLY:
             lay.shares(way.how)
         lay.anywhere(buying=False)
-        if store is not None and way.how == PATTERNS and self._advice.exact:
+        if store is not None and way.how == PATTERNS and few:
             lay.buying(store)
         lay.anywhere(buying=True)
         return packer
@@ -171,8 +181,21 @@ class _Laying:
             for one in list(self._of(key)):
                 if wanted and one.fresh and not one.used and one.tags:
                     nodes = min(wanted, len(one.tags))
-                    self._lay(self._packer.part(one, nodes), pattern)
+                    lay = self._lay if self._advice.exact else self._lay_alike
+                    lay(self._packer.part(one, nodes), pattern)
                     wanted -= nodes
+
+    def _lay_alike(self, one: Stack, pattern: Pattern) -> None:
+        """A pattern in which a number stands for several classes that are about alike: node by node, what fits."""
+        while one.tags:
+            node = self._packer.part(one, 1)
+            for number in sorted(pattern):
+                count = pattern[number]
+                for item in self._advice.members[number]:
+                    if count and self._packer.left[item.number]:
+                        count -= self._packer.spread(item.number, node, count)
+            if node is one:
+                break
 
     def _lay(self, one: Stack, pattern: Pattern) -> None:
         nodes = len(one.tags)
@@ -182,18 +205,13 @@ class _Laying:
                 self._packer.spread(number, one, count)
 
     def shares(self, how: str) -> None:
-        """Every class to its pools; without patterns for whole nodes, those count as shares, too."""
-        targets = dict(self._advice.shares)
-        if how != PATTERNS and (how == DENSELY or any(self._packer.left)):
-            for key, pattern, amount in self._advice.patterns:
-                for number, count in pattern.items():
-                    targets[number, key] = targets.get((number, key), 0.0) + count * amount
+        """Every class to its pools."""
         for item in self._items:
             for pool in self._pools:
-                wanted = min(targets.get((item.number, pool.key), 0.0), self._packer.left[item.number])
+                wanted = min(self._advice.shares.get((item.number, pool.key), 0.0), self._packer.left[item.number])
                 if wanted > 0:
-                    share = _densely if how == DENSELY else _evenly
-                    share(self._packer, item, self._of(pool.key), wanted)
+                    put = _densely if how == DENSELY else _evenly
+                    put(self._packer, item, self._of(pool.key), wanted)
 
     def rest(self) -> None:
         """Empty nodes that are left, the least first: what is worth most of what is left, node by node."""

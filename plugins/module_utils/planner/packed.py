@@ -124,12 +124,9 @@ class Pass:
                 self._place(packer, gangs, item, item.count)
         sold = dict(store.sold) if store else {}
         if any(packer.left[item.number] for item in self.demand.classes if item.size == 1):
-            rest = Mix(packer, self.market, self.limits).pack()
-            if store is not None and any(rest.left):
-                rest, more = Mix(packer, self.market, self.limits).buy()
-                for key, count in more.sold.items():
-                    sold[key] = sold.get(key, 0) + count
-            packer = rest
+            packer, more = Mix(packer, self.market, self.limits).pack(store is not None)
+            for key, count in more.sold.items() if more else ():
+                sold[key] = sold.get(key, 0) + count
         return packer, {key: count for key, count in sold.items() if count}
 
     @staticmethod

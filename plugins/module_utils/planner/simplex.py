@@ -7,12 +7,17 @@ from __future__ import annotations
 import typing as t
 
 _TINY = 1e-9
+# A gain that is not worth another step.
+_ENOUGH = 1e-5
+# How many numbers of the table may be changed until what was found is the answer: about half a second of work.
+_WORK = 8_000_000
 
 
 class Program:
     """Values x >= 0 that make the sum of gain * x the largest, while every row stays at most at its limit.
 
     Limits are >= 0, so that x = 0 is a beginning. Columns can be added after solving; solving goes on from there.
+    ``gain`` is the sum that was reached.
     """
 
     def __init__(self, limits: t.Sequence[float]) -> None:
@@ -25,6 +30,8 @@ class Program:
         self._goal = [0.0] * self._height
         self._basis = list(range(self._height))
         self._gains: list[float] = []
+        self.gain = 0.0
+        self._work = _WORK
 
     def add(self, gain: float, column: t.Mapping[int, float]) -> int:
         """One more value with its gain and its share of each row; answers its number."""
@@ -35,11 +42,16 @@ class Program:
         self._gains.append(gain)
         return len(self._gains) - 1
 
-    def solve(self, steps: int = 2000) -> None:
-        """Go to the best values, or ``steps`` steps towards them."""
-        tolerance = _TINY * max((abs(gain) for gain in self._gains), default=1.0)
+    @property
+    def tired(self) -> bool:
+        """Whether so much was done that it is to end: the values are possible, but better ones may be."""
+        return self._work <= 0
+
+    def solve(self) -> None:
+        """Go to the best values, or towards them as far as it goes with a limited amount of work."""
+        tolerance = max(_ENOUGH, _TINY * max((abs(gain) for gain in self._gains), default=1.0))
         stalled = 0
-        for _unused in range(steps):
+        while not self.tired:
             column = self._entering(tolerance, stalled > 2 * self._height)
             chosen = self._leaving(column) if column >= 0 else -1
             if chosen < 0:
@@ -90,12 +102,15 @@ class Program:
         for number, other in enumerate(self._table):
             share = other[column]
             if share and number != chosen:
+                self._work -= len(nonzero)
                 for index, value in nonzero:
                     other[index] -= share * value
                 other[column] = 0.0
                 self._right[number] = max(0.0, self._right[number] - share * right)
         share = self._goal[column]
+        self.gain -= share * right
         for index, value in nonzero:
             self._goal[index] -= share * value
         self._goal[column] = 0.0
+        self._work -= len(self._goal)
         self._basis[chosen] = column
