@@ -45,10 +45,11 @@ class Kind(Protocol):
 
 def kinds() -> dict[str, Kind]:
     """All that the demo knows, by name; Slurm is the default."""
+    from demo.schedulers.gridengine import GridEngine
     from demo.schedulers.htcondor import HTCondor
     from demo.schedulers.slurm import Slurm
 
-    known: tuple[Kind, ...] = (Slurm(), HTCondor())
+    known: tuple[Kind, ...] = (Slurm(), HTCondor(), GridEngine())
     return {kind.name: kind for kind in known}
 
 
