@@ -57,9 +57,10 @@ class Alerts(Kept):
             raise ArmError(400, "BadRequest", "Severity must be between 0 and 4.")
         made = {key: value for key, value in given.items() if value is not None}
         criteria = dict(made["criteria"])
+        several = "multipleresource" in str(criteria.get("odata.type", "")).lower()
         for key in ("allOf", "anyOf"):
             if isinstance(criteria.get(key), list):
-                criteria[key] = [_without_empty(entry) for entry in criteria[key]]
+                criteria[key] = [entry if several else _without_empty(entry) for entry in criteria[key]]
         made["criteria"] = criteria
         return made
 

@@ -31,6 +31,7 @@ from .offers import Offers
 from .placement import GROUP, Placement
 from .preflight import Preflight
 from .rolling_upgrades import RollingUpgrades
+from .scale_set_extensions import ScaleSetExtensions
 from .scale_set_instances import ScaleSetInstances
 from .scale_set_works import ScaleSetWorks
 from .scale_sets import ScaleSets
@@ -56,7 +57,9 @@ def register(core: Core) -> None:
     works.register()
     flexible = FlexibleSets(core, machines, vms, actions, works)
     flexible.register()
-    ScaleSets(core, limits, machines, flexible).register()
+    sets = ScaleSets(core, limits, machines, flexible)
+    sets.register()
+    ScaleSetExtensions(core, sets).register()
     instances = ScaleSetInstances(core, limits, flexible)
     instances.register()
     InstanceNics(core).register()

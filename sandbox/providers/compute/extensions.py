@@ -22,7 +22,7 @@ from .sizes import normal_location
 EXTENSION = f"{VM}/extensions"
 COMMANDS = Style("commands", "Microsoft.Compute", output=True, headers={"azure-asyncnotification": "Enabled"})
 """Actions whose operation has a result: commands, patches."""
-_HIDDEN = ("protectedSettings", "protectedSettingsFromKeyVault")
+HIDDEN = ("protectedSettings", "protectedSettingsFromKeyVault")
 
 
 class Extensions:
@@ -52,7 +52,7 @@ class Extensions:
             known = self._core.store.get(request.id) if replace else self._core.require(request.id)
             owner = request.id.parent or request.id
             machine = running(self._core, owner)
-            asked = {key: value for key, value in (given.get("properties") or {}).items() if key not in _HIDDEN}
+            asked = {key: value for key, value in (given.get("properties") or {}).items() if key not in HIDDEN}
             if known is not None:
                 asked = merge({k: v for k, v in known.properties.items() if k != "provisioningState"}, asked)
             resource = known or Resource(str(request.id), {})

@@ -30,6 +30,7 @@ from .scale_set_rows import mark_deleting, new_instances
 from .shapes import (
     ImageFacts,
     Json,
+    canonical,
     check_os_disk,
     check_os_profile,
     refuse_while_deleting,
@@ -180,6 +181,10 @@ class ScaleSets(Writes):
         known.internal["write"] += 1
         known.properties["provisioningState"] = "Updating"
         return self._begin(request, known, status=200, grow=max(change, 0), remove=max(-change, 0))
+
+    def change(self, request: Request, known: Resource, asked: Json) -> Answer:
+        """An update by somebody else's request, in the running transaction."""
+        return self._update(request, known, canonical(asked), replace=False)
 
     def _update_empty(self, request: Request, known: Resource, asked: Json) -> Answer:
         """A Flexible scale set without a model has little to change: tags, and where its machines are placed."""

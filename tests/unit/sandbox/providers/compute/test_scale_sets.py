@@ -205,3 +205,24 @@ def test_an_instance_that_can_not_be_deleted_is_failed_and_counts_again(cloud: C
     cloud.driver.stuck.clear()
     assert cloud.run("POST", f"{path}/delete", {"instanceIds": ["1"]})["status"] == "Succeeded"
     assert cloud.states(path) == {}
+
+
+def test_an_extension_of_a_scale_set_is_a_part_of_its_model(cloud: Cloud) -> None:
+    path = cloud.scale_set("s", 1)
+    one = f"{path}/extensions/Script"
+    given = {"publisher": "Microsoft.Azure.Extensions", "type": "CustomScript", "typeHandlerVersion": "2.1"}
+    secret = {"settings": {"a": 1}, "protectedSettings": {"password": "hidden"}}
+    first = cloud.send("PUT", one, {"properties": {**given, **secret}})
+    assert (first.status, first.body["properties"]["provisioningState"]) == (201, "Creating")
+    assert "protectedSettings" not in first.body["properties"]
+    cloud.settle()
+    assert cloud.run("PATCH", one, {"properties": {"settings": {"b": 2}}})["status"] == "Succeeded"
+    (entry,) = cloud.ok("GET", path)["properties"]["virtualMachineProfile"]["extensionProfile"]["extensions"]
+    assert entry["properties"]["settings"] == {"a": 1, "b": 2}
+    assert cloud.ok("GET", f"{path}/extensions")["value"] == [cloud.ok("GET", f"{path}/extensions/script")]
+    assert cloud.run("DELETE", one)["status"] == "Succeeded"
+    assert cloud.send("DELETE", one).status == 204
+    assert cloud.send("GET", one).status == 404
+    assert cloud.send("PATCH", one, {"properties": {}}).status == 404
+    (row,) = cloud.ok("GET", f"{path}/virtualMachines")["value"]
+    assert row["properties"]["latestModelApplied"] is False
