@@ -9,6 +9,7 @@ cloud-init, without a secret in it; secrets come from the head's private export.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -203,16 +204,27 @@ def waits(total: float, first: float = 1.0, longest: float = 15.0) -> t.Iterator
 
 
 @contextlib.contextmanager
-def private_export(configuration: Configuration) -> t.Iterator[Path]:
-    """The head's private export, mounted read-only where only root can look, for as long as it is needed."""
+def private_export(configuration: Configuration, attempts: int = 20) -> t.Iterator[Path]:
+    """The head's private export, mounted read-only where only root can look, for as long as it is needed.
+
+    One at a time: who comes later waits, for the first to be done would take the mount away under the second.
+    """
     RUN.mkdir(mode=0o755, exist_ok=True)
+    with open(RUN / "private.lock", "w", encoding="ascii") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with _private_mount(configuration, attempts) as point:
+            yield point
+
+
+@contextlib.contextmanager
+def _private_mount(configuration: Configuration, attempts: int) -> t.Iterator[Path]:
     point = RUN / "private"
     point.mkdir(mode=0o700, exist_ok=True)
     point.chmod(0o700)
     source = Mount(
         f"{configuration.head}:{configuration.private}", str(point), "nfs", "ro,nosuid,nodev,noexec,nfsvers=4"
     )
-    with_retries(lambda: mount(source), attempts=20)
+    with_retries(lambda: mount(source), attempts=attempts)
     try:
         yield point
     finally:
@@ -259,15 +271,28 @@ def write_if_changed(path: Path, text: str) -> bool:
     return True
 
 
-def main(arguments: t.Sequence[str], join: t.Callable[[], None], **others: t.Callable[[Path], bool]) -> int:
-    """The command line of a join program: without arguments it joins; ``NAME FILE`` does one of ``others`` with the
-    configuration FILE and prints whether that changed anything. Any failure is one line on stderr and status 1."""
+def main(
+    arguments: t.Sequence[str],
+    join: t.Callable[[], None],
+    refuse: t.Optional[t.Callable[[str], None]] = None,
+    **others: t.Callable[[Path], bool],
+) -> int:
+    """The command line of a join program: without arguments it joins, with the accounts of the cluster's people made
+    before; ``people`` only follows the list of people, as a timer has it do; ``NAME FILE`` does one of ``others`` with
+    the configuration FILE and prints whether that changed anything. ``refuse`` takes this node out of service, saying
+    why. Any failure is one line on stderr and status 1."""
+    import follow  # builds on this file
+
     try:
         for tool in ("mount", "systemctl"):
             if shutil.which(tool) is None:
                 raise JoinError(f"{tool} is not installed")
         if not arguments:
+            follow.people(CONFIGURATION, refuse)
+            follow.keep_following()
             join()
+        elif list(arguments) == ["people"]:
+            follow.people(CONFIGURATION, refuse, attempts=1)
         elif len(arguments) == 2 and arguments[0] in others:
             print("changed" if others[arguments[0]](Path(arguments[1])) else "unchanged")
         else:

@@ -188,12 +188,35 @@ def test_a_configuration_is_read_with_its_mounts(tmp_path: Path) -> None:
     assert found.mounts == (node.Mount("demo-head:/export/home", "/shared/home", "nfs", "hard"),)
 
 
-def test_a_failure_ends_with_one_reason_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def followed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done for the people of the cluster; how, is test_follow's business."""
+    import follow
+
+    done: list[str] = []
+    monkeypatch.setattr(follow, "people", lambda path, _refuse, attempts=20: done.append(f"{path} {attempts}"))
+    monkeypatch.setattr(follow, "keep_following", lambda: done.append("timer"))
+    return done
+
+
+def test_a_failure_ends_with_one_reason_and_no_traceback(
+    followed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     def join() -> None:
         raise node.JoinError("no way")
 
     assert node.main([], join) == 1
     assert capsys.readouterr().err == "cannot join: no way\n"
+
+
+def test_a_machine_knows_its_people_before_it_joins(followed: list[str]) -> None:
+    assert node.main([], lambda: followed.append("joined")) == 0
+    assert followed == ["/etc/azure_hpc/join.json 20", "timer", "joined"]
+
+
+def test_the_timer_only_follows_the_list_of_people(followed: list[str]) -> None:
+    assert node.main(["people"], lambda: followed.append("joined")) == 0
+    assert followed == ["/etc/azure_hpc/join.json 1"]
 
 
 @pytest.mark.parametrize("arguments", [["key"], ["other", "file"], ["key", "file", "more"]])

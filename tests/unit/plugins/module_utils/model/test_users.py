@@ -37,7 +37,7 @@ def test_people_are_read_with_their_defaults() -> None:
     cluster = definition.read(data, definitions.CATALOG)
     assert cluster.groups == (users.Group("physics", 3000),)
     assert cluster.users[0] == users.User(
-        "alice", 2001, groups=("physics",), ssh_public_keys=(key(),), full_name="Alice Ä.", shell="/bin/bash"
+        "alice", 2001, groups=("physics",), ssh_public_keys=(key(),), full_name="Alice Ä."
     )
     assert cluster.users[1].sudo
     assert cluster.users[1].group == "physics"
