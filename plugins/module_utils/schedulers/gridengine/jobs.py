@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import calendar
 import re
-import time
 import typing as t
 import urllib.parse
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from .documents import Element, ParseError, decimal, document, number, text
 from .site import short
 
 _RANGE = re.compile(r"([0-9]+)(?:-([0-9]+)(?::([0-9]+))?)?")
+_MOMENT = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})")
 # Details of jobs are large. Of a long queue those in front are asked for, and those whose details decide something.
 FIRST, MOST, AT_ONCE = 200, 4000, 400
 
@@ -151,10 +151,8 @@ def _listed(element: Element, host: str) -> Listed:
 
 def epoch(found: str) -> int:
     """Seconds since the epoch of 2026-11-20T08:30:12, which is UTC because the commands are asked so; 0 for none."""
-    try:
-        return calendar.timegm(time.strptime(found[:19], "%Y-%m-%dT%H:%M:%S"))
-    except ValueError:
-        return 0
+    match = _MOMENT.match(found)
+    return calendar.timegm(tuple(int(part) for part in match.groups())) if match else 0
 
 
 def in_question(jobs: t.Sequence[Listed]) -> list[str]:

@@ -56,7 +56,8 @@ def queue(outputs: t.Mapping[str, Output], observed_at: int) -> Queue:
     waiting = sorted(
         (job for job in listed if job.waits), key=lambda job: (-job.priority, job.submitted_at, job.number)
     )
-    pending = [_pending(job, known.get(job.number, jobs.Details()), where, budget, skipped) for job in waiting]
+    alike: Alike = {}
+    pending = [_pending(job, known.get(job.number, jobs.Details()), alike, budget, skipped) for job in waiting]
     active = [_active(job) for job in listed if not job.waits]
     return Queue(
         scheduler=NAME,
@@ -69,8 +70,26 @@ def queue(outputs: t.Mapping[str, Output], observed_at: int) -> Queue:
     )
 
 
+# What jobs need that ask for the same, or why that cannot be told. Most jobs of a long queue are alike.
+Alike = dict[t.Any, t.Union[asking.Needs, asking.Never, ParseError]]
+
+
+def _needs(job: jobs.Listed, alike: Alike, budget: limits.Budget) -> asking.Needs:
+    """What the job needs. Raises as `asking.needs` does."""
+    key = (job.hard, job.queues, job.environment, job.range)
+    if key not in alike:
+        try:
+            alike[key] = asking.needs(job, budget.site, budget.shared)
+        except (asking.Never, ParseError) as error:
+            alike[key] = error
+    found = alike[key]
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
 def _pending(
-    job: jobs.Listed, details: jobs.Details, where: site.Site, budget: limits.Budget, skipped: list[str]
+    job: jobs.Listed, details: jobs.Details, alike: Alike, budget: limits.Budget, skipped: list[str]
 ) -> t.Optional[Job]:
     about = {
         "id": job.id,
@@ -84,7 +103,7 @@ def _pending(
         "priority": job.priority,
     }
     try:
-        wanted = asking.needs(job, where, budget.shared)
+        wanted = _needs(job, alike, budget)
         startable, blocked = budget.take(job, details, wanted.pool)
     except asking.Never as never:
         # What it waits for of itself comes first: the other may have changed by then.
