@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Debian packages that stand in for what the kernel of an emulated machine cannot do, as an apt repository on a disk.
 
-Their version is above any real one, so that ``apt install nfs-kernel-server`` takes them. A further file system
-(Lustre's client) is one more ``Deb``.
+Their version is above any real one, so that ``apt install nfs-kernel-server`` takes them.
 """
 
 from __future__ import annotations
@@ -58,6 +57,7 @@ class Deb:
 UNITS = ("nfs-server.service", "sandbox-nfsd.socket", "sandbox-nfsd@.service", "sandbox-exports.service")
 SYSTEM = "usr/lib/systemd/system"
 TOOL = "/usr/lib/sandbox/sandbox_nfs.py"
+LUSTRE = "/usr/lib/sandbox/sandbox_lustre.py"
 
 DEBS = (
     Deb(
@@ -77,6 +77,13 @@ DEBS = (
         depends=f"nfs-common (= {VERSION})",
         provides="nfs-server",
         postinst=ENABLE_SERVER,
+    ),
+    Deb(
+        name="lustre-client-utils",
+        description="Lustre client of an emulated machine",
+        files={LUSTRE.lstrip("/"): ("lustre/sandbox_lustre.py", 0o755)},
+        links={"usr/sbin/mount.lustre": LUSTRE, "usr/bin/lfs": LUSTRE},
+        depends="python3",
     ),
 )
 

@@ -46,7 +46,7 @@ def read(section: Section, name: str, tags: t.Mapping[str, str]) -> ManagedLustr
         return ManagedLustre(name=given.rsplit("/", 1)[-1], id=given)
     sku, capacity = _size(section)
     window = section.section("maintenance_window", ("day", "time"))
-    key = section.section("encryption", ("key_url", "vault_id"))
+    secret = section.section("encryption", ("key_url", "vault_id"))
     container, logs = section.text("container", ""), section.text("logging_container", "")
     for which, message in lustre.container_mistakes(container, logs):
         section.wrong(which, message)
@@ -69,8 +69,8 @@ def read(section: Section, name: str, tags: t.Mapping[str, str]) -> ManagedLustr
         logging_container=logs,
         import_prefixes=prefixes,
         root_squash=_squash(section) if section.has("root_squash") else None,
-        encryption_key=key.text("key_url", None, lustre.KEY_URL, lustre.KEY_URL_RULE) if own_key else "",
-        key_vault=key.text("vault_id", None, _RESOURCE, "must be the resource id of a key vault") if own_key else "",
+        encryption_key=secret.text("key_url", None, lustre.KEY_URL, lustre.KEY_URL_RULE) if own_key else "",
+        key_vault=secret.text("vault_id", None, _RESOURCE, "must be the resource id of a key vault") if own_key else "",
         identities=identities,
         tags=tags,
     )
