@@ -110,7 +110,8 @@ def _on(jobs: t.Sequence[Listed]) -> dict[str, list[Listed]]:
 
 
 def _node(name: str, host: _Host, mine: _Instances, jobs: t.Sequence[Listed], site: Site) -> QueueNode:
-    closed = all(_CLOSED & set(state) for state in mine.states.values())
+    open_ = [queue for queue, state in mine.states.items() if not _CLOSED & set(state)]
+    closed = not open_
     unreachable = bool(mine.states) and all("u" in state for state in mine.states.values())
     used = max(mine.used, sum(job.slots[name] for job in jobs))
     taken = _taken(name, jobs, site)
@@ -124,7 +125,7 @@ def _node(name: str, host: _Host, mine: _Instances, jobs: t.Sequence[Listed], si
     return QueueNode(
         name=name,
         flags=_flags(name, mine, site),
-        partitions=tuple(sorted(mine.states)),
+        partitions=tuple(sorted(open_ or mine.states)),
         hostname=host.full,
         reason=unquote(reason) if closed and reason != "NONE" else "",
         cpus=int(free_cpus) + used,

@@ -93,6 +93,16 @@ def test_disabled_and_orphaned_instances_take_no_jobs() -> None:
     assert found["ge-1"].reason == "", "the administrator did that"
 
 
+def test_a_node_serves_the_queues_that_are_open_on_it() -> None:
+    every = outputs()
+    instance = "<Queue-List><name>{}@hpc-e8c07-000004</name><slots_total>4</slots_total><state>{}</state></Queue-List>"
+    more = instance.format("a.q", "d") + instance.format("b.q", "") + instance.format("c.q", "E")
+    jobs = every["jobs"].stdout.replace("</queue_info>", more + "</queue_info>")
+    queue = GridEngine().parse({**every, "jobs": Output(0, jobs)}, NOW)
+    (node,) = [node for node in queue.nodes if node.name == "hpc-e8c07-000004"]
+    assert (node.drained, node.partitions) == (False, ("b.q", "hpc"))
+
+
 def test_a_host_that_crashed_is_not_up() -> None:
     node = nodes("unreachable")["ge-3"]
     assert (node.up, node.drained, node.flags) == (False, False, {"UNREACHABLE"})
