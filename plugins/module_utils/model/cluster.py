@@ -7,8 +7,6 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from .users import Group, User
-
 from .lustre import ManagedLustre
 from .users import Group, User
 

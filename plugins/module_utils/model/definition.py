@@ -11,7 +11,6 @@ import typing as t
 
 from . import cluster as _cluster
 from . import definition_rules as _rules
-from . import users as _users
 from . import lustre_definition as _lustre
 from . import users as _users
 from .catalog import Catalog
@@ -105,8 +104,6 @@ def _whole(top: Section, kind: Kind) -> _cluster.Cluster:
             _file_system(Section(top.mistakes, item, path, _names(_cluster.FileSystem)), name)
             for path, item in top.items("file_systems", ())
         ),
-        users=_users.read_users(top),
-        groups=_users.read_groups(top),
         users=_users.read_users(top),
         groups=_users.read_groups(top),
         autoscale=_autoscale(top.section("autoscale", _names(_cluster.AutoscalePolicy))),

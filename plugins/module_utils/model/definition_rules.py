@@ -13,7 +13,6 @@ import typing as t
 from dataclasses import replace
 
 from . import layout as _layout
-from . import users as _users
 from . import lustre_definition as _lustre
 from . import users as _users
 from .catalog import Catalog, VmSize
@@ -84,7 +83,6 @@ def cross_check(mistakes: Mistakes, cluster: Cluster, kind: t.Optional[Kind]) ->
     _partitions(mistakes, cluster, word_for_queues)
     _file_systems(mistakes, cluster)
     _lustre.cross_check(mistakes, cluster)
-    _users.check(mistakes, cluster.users, cluster.groups, cluster.admin.username)
     _users.check(mistakes, cluster.users, cluster.groups, cluster.admin.username)
     _timeouts(mistakes, cluster.autoscale)
     _derived_names(mistakes, cluster)
