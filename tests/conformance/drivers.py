@@ -200,8 +200,8 @@ class GridEngine(Driver):
 
     def launch(self, ask: Ask) -> str:
         # One command on each of the job's nodes, as its parallel environment starts them.
-        each = "awk '{print $1}' $PE_HOSTFILE | xargs -P 0 -I HOST qrsh -inherit -nostdin HOST $PWD"
-        return f"{each}/" if ask.nodes > 1 else ""
+        each = "awk '{print $1}' $PE_HOSTFILE | xargs -P 0 -I HOST qrsh -inherit -nostdin HOST env --chdir=$PWD"
+        return each if ask.nodes > 1 else ""
 
     def identity(self, output: str) -> str:
         return output.strip().partition(".")[0]
