@@ -31,6 +31,7 @@ class GridEngine:
             commands.show_groups(),
             commands.show_environments(),
             commands.show_submit_hosts(),
+            commands.show_quotas(),
             commands.show_configuration(),
             commands.show_scheduler(),
         )

@@ -32,7 +32,8 @@ class Never(Exception):
 
 @dataclass(frozen=True)
 class Needs:
-    """What a job needs; ``pool`` are amounts of resources that all machines share, such as licences."""
+    """What a job needs; ``pool`` are amounts of resources that all machines share, such as licences;
+    ``environment`` is the parallel environment."""
 
     chunks: tuple[Chunk, ...]
     spread: str
@@ -41,6 +42,7 @@ class Needs:
     partitions: tuple[str, ...]
     slots: int
     pool: tuple[tuple[str, float], ...] = ()
+    environment: str = ""
 
 
 _Place = tuple[ClusterQueue, Leaf, t.Optional[Environment]]
@@ -75,6 +77,7 @@ def needs(job: Listed, site: Site, shared: t.Container[str] = ()) -> Needs:
         partitions=tuple(sorted({place[0].name for place in places})),
         slots=slots,
         pool=pool,
+        environment=environment.name if environment else "",
     )
 
 

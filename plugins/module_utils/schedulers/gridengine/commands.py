@@ -75,6 +75,11 @@ def show_scheduler() -> Command:
     return Command("scheduler", ("qconf", "-ssconf"))
 
 
+def show_quotas() -> Command:
+    """All resource quota sets; fails when there is none."""
+    return Command("quotas", ("qconf", "-srqs"))
+
+
 def add_to_group(hosts: t.Sequence[str], group: str) -> Command:
     """Put hosts into a group: what refers to the group makes their queue instances, and execution hosts of them."""
     return Command("add_to_group", ("qconf", "-aattr", "hostgroup", "hostlist", " ".join(hosts), group))

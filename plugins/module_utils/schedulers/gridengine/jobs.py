@@ -28,7 +28,7 @@ class Listed:
 
     ``slots`` are those on each host for one that runs, under '' for one that waits; ``masters`` is where it was begun.
     ``hard`` are the resources that it asks for, ``queues`` the queues (patterns), ``environment`` the parallel
-    environment (a pattern) with the slots as the user wrote them, ``granted`` the one that it runs in.
+    environment (a pattern) with the slots as the user wrote them, ``granted`` and ``queue`` those that it runs in.
     """
 
     number: int
@@ -45,6 +45,7 @@ class Listed:
     environment: str = ""
     range: str = ""
     granted: str = ""
+    queue: str = ""
     predecessors: tuple[str, ...] = ()
 
     @property
@@ -96,17 +97,19 @@ def listing(outputs: t.Mapping[str, Output], skipped: list[str]) -> tuple[Elemen
         raise ParseError("qstat did not print its jobs")
     found: dict[tuple[int, str, bool], Listed] = {}
     for instance in top.iterfind("queue_info/Queue-List"):
-        host = short(text(instance, "name").rpartition("@")[2])
+        queue, _at, host = text(instance, "name").rpartition("@")
         for element in instance.iterfind("job_list"):
-            _collect(found, element, host, skipped)
+            _collect(found, element, short(host), queue, skipped)
     for element in top.iterfind("job_info/job_list"):
-        _collect(found, element, "", skipped)
+        _collect(found, element, "", "", skipped)
     return top, list(found.values())
 
 
-def _collect(found: dict[tuple[int, str, bool], Listed], element: Element, host: str, skipped: list[str]) -> None:
+def _collect(
+    found: dict[tuple[int, str, bool], Listed], element: Element, host: str, queue: str, skipped: list[str]
+) -> None:
     try:
-        job = _listed(element, host)
+        job = _listed(element, host, queue)
         # Both raise for tasks that are none.
         key = (job.number, job.task, job.waits) if job.tasks else (0, "", False)
     except ParseError as error:
@@ -121,7 +124,7 @@ def _collect(found: dict[tuple[int, str, bool], Listed], element: Element, host:
     found[key] = Listed(**{**vars(known), "slots": slots})
 
 
-def _listed(element: Element, host: str) -> Listed:
+def _listed(element: Element, host: str, queue: str) -> Listed:
     job = number(element, "JB_job_number")
     state = text(element, "state")
     if job <= 0 or not state:
@@ -145,6 +148,7 @@ def _listed(element: Element, host: str) -> Listed:
         environment=environment.get("name", "") if environment is not None else "",
         range=(environment.text or "").strip() if environment is not None else "",
         granted=granted.get("name", "") if granted is not None else "",
+        queue=queue,
         predecessors=tuple((item.text or "").strip() for item in element.iterfind("predecessor_jobs")),
     )
 

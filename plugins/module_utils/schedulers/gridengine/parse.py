@@ -13,7 +13,7 @@ import typing as t
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import SCATTER, Job, Queue
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Command, Output
 
-from . import asking, commands, jobs, limits, nodes, site
+from . import asking, commands, jobs, limits, nodes, quotas, site
 from .documents import ParseError, output
 
 NAME = "gridengine"
@@ -47,12 +47,13 @@ def queue(outputs: t.Mapping[str, Output], observed_at: int) -> Queue:
         top, listed = jobs.listing(outputs, skipped)
         known = jobs.details(outputs, skipped)
         shared = nodes.shared(outputs)
+        limited = quotas.read(outputs)
         found = nodes.nodes(outputs, top, listed, where)
     except ParseError as error:
         return Queue(NAME, "", observed_at, errors=(*errors, str(error)), adds_nodes=True)
     if errors:
         return Queue(NAME, "", observed_at, errors=tuple(errors), adds_nodes=True)
-    budget = limits.Budget.of(where, shared, listed, observed_at)
+    budget = limits.Budget.of(where, shared, limited, listed, observed_at)
     waiting = sorted(
         (job for job in listed if job.waits), key=lambda job: (-job.priority, job.submitted_at, job.number)
     )
@@ -104,7 +105,7 @@ def _pending(
     }
     try:
         wanted = _needs(job, alike, budget)
-        startable, blocked = budget.take(job, details, wanted.pool)
+        startable, blocked = budget.take(job, details, wanted)
     except asking.Never as never:
         # What it waits for of itself comes first: the other may have changed by then.
         blocked = limits.waits_for(job, details, budget.now) or str(never)
