@@ -25,6 +25,7 @@ PROVIDERS = (
     "compute",
     "storagecache",
     "storage",
+    "storage_services",
     "monitor",
     "workspaces",
     "cost",

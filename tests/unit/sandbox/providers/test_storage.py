@@ -78,3 +78,50 @@ def test_containers_live_below_an_account(arm: Arm) -> None:
     assert arm.send("DELETE", ACCOUNT).status == 200
     create(arm)
     assert arm.send("GET", path).body["error"]["code"] == "ContainerNotFound"
+
+
+def test_services_of_an_account_have_settings(arm: Arm) -> None:
+    create(arm)
+    blob = f"{ACCOUNT}/blobServices/default"
+    first = arm.send("GET", blob).body
+    assert (first["name"], first["sku"]["name"]) == ("default", "Standard_LRS")
+    assert first["properties"]["deleteRetentionPolicy"]["enabled"] is False
+    kept = {"deleteRetentionPolicy": {"enabled": True, "days": 5}}
+    assert arm.send("PUT", blob, {"properties": kept}).status == 200
+    assert arm.send("GET", blob).body["properties"] == {"cors": {"corsRules": []}, **kept}
+    assert [one["id"] for one in arm.send("GET", f"{ACCOUNT}/blobServices").body["value"]] == [first["id"]]
+    assert (
+        arm.send("GET", f"{ACCOUNT}/fileServices/default").body["properties"]["shareDeleteRetentionPolicy"]["days"] == 7
+    )
+    assert arm.send("GET", f"{ACCOUNT}/blobServices/other").status == 400
+    assert arm.send("GET", f"{ACCOUNT}x/blobServices/default").status == 404
+
+
+def test_a_service_that_a_kind_lacks_has_no_settings(arm: Arm) -> None:
+    create(arm, body={**BODY, "kind": "FileStorage", "sku": {"name": "Premium_LRS"}})
+    answer = arm.send("GET", f"{ACCOUNT}/blobServices/default")
+    assert (answer.status, answer.body["error"]["code"]) == (400, "FeatureNotSupportedForAccount")
+
+
+def test_life_cycle_rules_go_with_their_account(arm: Arm) -> None:
+    policy = f"{ACCOUNT}/managementPolicies/default"
+    rules = {"policy": {"rules": [{"name": "old", "type": "Lifecycle", "definition": {}}]}}
+    assert arm.send("PUT", policy, {"properties": rules}).status == 404
+    create(arm)
+    assert arm.send("PUT", policy, {"properties": {}}).status == 400
+    assert arm.send("PUT", policy, {"properties": rules}).status == 200
+    assert arm.send("GET", policy).body["properties"] == rules
+    arm.send("DELETE", ACCOUNT)
+    create(arm)
+    assert arm.send("GET", policy).status == 404
+
+
+def test_accounts_are_counted_by_region(arm: Arm) -> None:
+    create(arm)
+    own = arm.send("GET", ACCOUNT).body["id"].split("/")[2]
+    base = f"/subscriptions/{own}/providers/Microsoft.Storage"
+    for where, count in (("westeurope", 1), ("eastus", 0)):
+        usage = arm.send("GET", f"{base}/locations/{where}/usages").body["value"][0]
+        assert (usage["currentValue"], usage["name"]["value"]) == (count, "StorageAccounts")
+    skus = arm.send("GET", f"{base}/skus").body["value"]
+    assert {"StorageV2", "FileStorage"} <= {one["kind"] for one in skus}
