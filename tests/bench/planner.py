@@ -89,7 +89,7 @@ def placements(
 
 def node_key(keys: t.Mapping[int, int], one: t.Any) -> t.Any:
     """The number of a bought node, the name of an existing one."""
-    return keys[id(one)] if id(one) in keys else one.name
+    return keys.get(id(one), getattr(one, "name", ""))
 
 
 def idle_in_vain(doc: Json, spots: t.Mapping[t.Any, workload.Spot], nodes_of: t.Mapping[str, list[t.Any]]) -> int:

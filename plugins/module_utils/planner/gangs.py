@@ -46,7 +46,7 @@ class Gangs:
         best: t.Optional[Choice] = None
         near = self._wants_near(item)
         for group, stacks in self._packer.groups.items():
-            if group not in self._tried and (stacks[0].kind.near or not near):
+            if stacks and group not in self._tried and (stacks[0].kind.near or not near):
                 slots = self._slots_in(item, group)
                 if slots >= item.size and (best is None or (0.0, slots, group) < best):
                     best = (0.0, slots, group)

@@ -97,6 +97,7 @@ class Limits:
             0 < item_now.created_at > now - MINUTE for item in scale_sets.values() for item_now in item.instances
         )
         self._hourly: t.Optional[float] = None
+        self._hourly_before = 0.0
         for name, item in scale_sets.items():
             self._add(item.node_array, item.vm_size, kept.get(name, 0))
 
@@ -162,9 +163,9 @@ class Limits:
         if refused is not None:
             return refused
         rooms = (
-            self._set_room(spec),
             *self._array_rooms(spec),
             *self._cluster_rooms(spec),
+            self._set_room(spec),
             *self._quota_rooms(spec),
             *self._budget_rooms(spec),
         )
@@ -220,6 +221,7 @@ class Limits:
                 for key, item in self._sets.items()
                 if self._count.get(key, 0)
             )
+            self._hourly_before = self._hourly
         return self._hourly
 
     def _budget_rooms(self, spec: ScaleSetSpec) -> t.Iterator[Room]:
@@ -245,8 +247,9 @@ class Limits:
         budget, spent = self._policy.budget.per_month, self._catalog.spent.get("month")
         if spent is None:
             return Room(0, "what the month has cost so far cannot be read, so nothing is held against the budget")
-        free = budget - spent - now * MONTH_LAG
-        late = f"the last day may have cost {now * MONTH_LAG:.2f}"
+        late_usd = self._hourly_before * MONTH_LAG
+        free = budget - spent - late_usd
+        late = f"the last day may have cost {late_usd:.2f}"
         reason = f"the budget is {budget:g} USD/month, {spent:.2f} are spent and {late}"
         return Room(_times(free - now, price), reason)
 

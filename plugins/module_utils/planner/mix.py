@@ -49,8 +49,8 @@ class Trial(t.NamedTuple):
 class Mix:
     """Packs and buys for the jobs of one piece that a packer has left; the packer itself is not changed."""
 
-    def __init__(self, base: Packer, market: Market, limits: Limits) -> None:
-        self._base, self._market, self._limits = base, market, limits
+    def __init__(self, base: Packer, market: Market, limits: Limits, only: t.Optional[Choice] = None) -> None:
+        self._base, self._market, self._limits, self._only = base, market, limits, only
         self._items = sorted(
             (item for item in base.demand.classes if item.size == 1 and base.left[item.number]), key=hardness
         )
@@ -64,7 +64,7 @@ class Mix:
         if not any(packer.left[item.number] for item in self._items):
             return packer, None
         if buying:
-            self._pools.offer(self._market, self._limits)
+            self._pools.offer(self._market, self._limits, self._only)
         self._blend = Blend(self._items, self._base.left, self._pools).advise()
         found = [packer]
         for how in (EVENLY, DENSELY, PATTERNS):
@@ -84,7 +84,7 @@ class Mix:
         for choice, _pool, _room in self._pools.choices:
             if self._floor(choice) < found.cost - 1e-9:
                 found = min(found, self._try(Way(SIMPLY, (), choice)))
-        store = Store(self._market, self._limits, found.way.only)
+        store = Store(self._market, self._limits, found.way.only or self._only)
         return self._packed(found.way, store), store
 
     # tries
@@ -115,7 +115,7 @@ class Mix:
         return found
 
     def _try(self, way: Way) -> Trial:
-        store = Store(self._market, self._limits, way.only)
+        store = Store(self._market, self._limits, way.only or self._only)
         packer = self._packed(way, store)
         missing = sum(packer.left[item.number] for item in self._items)
         self._tries += 1

@@ -9,6 +9,7 @@ plan that was carried out is followed by an empty one.
 
 from __future__ import annotations
 
+import math
 import typing as t
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import plan as steps
@@ -28,7 +29,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits i
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.mix import Mix, hardness
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import NodeView, Stacks
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer, Stack
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Market, New, Store
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Choice, Market, New, Store
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import PREFIX
 
 # How often the plan is tried against itself before what it then has is taken.
@@ -93,29 +94,78 @@ class Pass:
         return found.all()
 
     def _pack(self) -> Packer:
+        """Pack and buy; the cheapest of a mix of sizes and of every size alone."""
+        packer = self._settled(None)
+        if not self.sold or self._short(packer):
+            return packer
+        for choice in self.market.choices:
+            best, cost = dict(self.sold), self._cost()
+            if self._floor(choice) >= cost - 1e-9:
+                continue
+            self._exchange({})
+            self._settled(choice)
+            # What is bought has to be enough for the next pass, too, which looks at all sizes first.
+            found = self._settled(None)
+            if sum(found.left) <= sum(packer.left) and self._cost() < cost - 1e-9:
+                packer = found
+            else:
+                self._exchange(best)
+        return packer
+
+    def _settled(self, only: t.Optional[Choice]) -> Packer:
         """Pack and buy until nothing more is bought."""
         for _unused in range(_TRIES):
-            packer, sold = self._try()
+            packer, sold = self._try(only)
             if not sold:
                 break
             for key, count in sold.items():
                 self.sold[key] = self.sold.get(key, 0) + count
         return packer
 
-    def _try(self) -> tuple[Packer, dict[str, int]]:
+    def _exchange(self, sold: dict[str, int]) -> None:
+        """Give back what is bought and buy this instead."""
+        for key, count in self.sold.items():
+            self.limits.take(self.specs[key], -count)
+        for key, count in sold.items():
+            self.limits.take(self.specs[key], count)
+        self.sold = dict(sold)
+
+    def _cost(self) -> float:
+        """USD/hour of what is bought."""
+        prices = {spec.name.casefold(): one.price for one in self.market.choices for spec, _kind in one.kinds}
+        return sum(prices[key] * count for key, count in self.sold.items())
+
+    def _floor(self, choice: Choice) -> float:
+        """Less than what any plan with this size alone costs; endless if it cannot take all jobs."""
+        store = Store(self.market, self.limits, choice)
+        if not all(store.fitting(item, piece) for item in self.demand.classes for piece in item.pieces):
+            return math.inf
+        stacks = [one for one in self.supply() if not isinstance(one.tags[0], New)]
+        most = 0.0
+        for name in ("cpus", "memory", "gpus"):
+            pieces = ((item.count * piece.count, piece) for item in self.demand.classes for piece in item.pieces)
+            needed = sum(count * getattr(piece, name) for count, piece in pieces)
+            free = sum(getattr(one, name) * len(one.tags) for one in stacks)
+            if needed > free and not getattr(choice.kind, name):
+                return math.inf
+            if needed > free:
+                most = max(most, (needed - free) / getattr(choice.kind, name))
+        return math.ceil(most - 1e-9) * choice.price
+
+    def _try(self, only: t.Optional[Choice]) -> tuple[Packer, dict[str, int]]:
         """Pack what there is and buy what is missing: at the lowest price if there is enough, else in queue order."""
         if self.life.braked or not self.demand.classes:
-            return self._all(None)
-        packer, sold = self._all(Store(self.market, self.limits))
+            return self._all(None, None)
+        packer, sold = self._all(Store(self.market, self.limits, only), only)
         if not self._short(packer):
             return packer, sold
         for key, count in sold.items():
             self.limits.take(self.specs[key], -count)
-        store = Store(self.market, self.limits)
+        store = Store(self.market, self.limits, only)
         packer = self._in_order(Packer(self.demand, self.supply(), self.market.kinds.values(), store))
         return packer, {key: count for key, count in store.sold.items() if count}
 
-    def _all(self, store: t.Optional[Store]) -> tuple[Packer, dict[str, int]]:
+    def _all(self, store: t.Optional[Store], only: t.Optional[Choice]) -> tuple[Packer, dict[str, int]]:
         """Pack everything, the jobs that are hard to place first, whatever their turn is."""
         packer = Packer(self.demand, self.supply(), self.market.kinds.values(), store)
         gangs = Gangs(packer)
@@ -124,7 +174,7 @@ class Pass:
                 self._place(packer, gangs, item, item.count)
         sold = dict(store.sold) if store else {}
         if any(packer.left[item.number] for item in self.demand.classes if item.size == 1):
-            packer, more = Mix(packer, self.market, self.limits).pack(store is not None)
+            packer, more = Mix(packer, self.market, self.limits, only).pack(store is not None)
             for key, count in more.sold.items() if more else ():
                 sold[key] = sold.get(key, 0) + count
         return packer, {key: count for key, count in sold.items() if count}
@@ -177,7 +227,7 @@ class Pass:
         if self.life.braked:
             return
         staying, spare = self.life.staying(self.packer.stacks)
-        for array in self.cluster.node_arrays:
+        for array in sorted(self.cluster.node_arrays, key=lambda one: one.name):
             if not array.min_nodes and not array.warm_nodes:
                 continue
             new = sum(count for key, count in self.sold.items() if self.specs[key].node_array == array.name)

@@ -70,9 +70,9 @@ class Pools:
                 self._pools[key] = Pool(key, kind, open_to)
         return self._pools.get(key)
 
-    def offer(self, market: Market, limits: Limits) -> None:
-        """Put what can be bought into the pools, with how many there could be."""
-        for choice in market.choices:
+    def offer(self, market: Market, limits: Limits, only: t.Optional[Choice]) -> None:
+        """Put what can be bought into the pools, with how many there could be; ``only``: nothing else."""
+        for choice in market.choices if only is None else [only]:
             pool = self.of(choice.kind)
             room = sum(limits.room(spec).count for spec, _kind in choice.kinds)
             if pool is not None and room:

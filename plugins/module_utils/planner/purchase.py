@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import offers
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog, VmSize
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.hostlist import sort_key
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, ScaleSetSpec
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import SCATTER
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass, Piece
@@ -68,7 +69,7 @@ class Market:
         """All sizes of all node arrays, the cheapest machine first."""
         if self._choices is None:
             found: dict[tuple[str, str, str], Choice] = {}
-            for spec in self._layout.scale_sets:
+            for spec in sorted(self._layout.scale_sets, key=lambda one: sort_key(one.name)):
                 kind = self.kinds.get(spec.name.casefold())
                 if kind is not None:
                     key = (spec.node_array, spec.vm_size.lower(), spec.priority)

@@ -94,6 +94,21 @@ class World:
             empty = ScaleSet("/x/" + spec.name, spec.name, spec.node_array, spec.vm_size, 0, spec.priority, spec.zone)
             self.sets.setdefault(spec.name, replace(empty, placement_group=spec.placement_group))
 
+    def __repr__(self) -> str:
+        jobs = [
+            f"{job.id} {job.state} {job.chunks} tasks={job.tasks} {job.spread} exclusive={job.exclusive} "
+            f"group={job.one_group} {job.priority} {job.partitions} {job.nodes}"
+            for job in self.jobs.values()
+        ]
+        nodes = [
+            f"{node.name} up={node.up} drained={node.drained} {node.reason!r} jobs={node.jobs} "
+            f"free={node.free_cpus}/{node.free_memory_mib}/{node.free_gpus}"
+            for node in self.nodes.values()
+        ]
+        sets = [f"{one.name} {[item.computer_name for item in one.instances]}" for one in self.sets.values()]
+        policy = self.cluster.autoscale
+        return "\n".join(["World", f"{self.now - NOW} {self.limits} {policy}", *jobs, *nodes, *sets])
+
     # observation
 
     def queue(self) -> Queue:

@@ -1,0 +1,492 @@
+"""The planner of queues that it packs itself: what is bought, for whom, and what becomes of idle machines."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import replace
+
+import pytest
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import plan as steps
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Budget
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Unavailable
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import PACK, SCATTER, Chunk, Queue
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner import packed
+
+from .packed_world import BIG_MEMORY, FAST, GIB, GPU, LARGE, NOW, SIZES, SMALL, World, array, cluster
+
+
+def grown(plan: steps.Plan) -> dict[str, int]:
+    return {step.scale_set: step.capacity - step.current for step in plan.azure if isinstance(step, steps.Grow)}
+
+
+def of(plan: steps.Plan, kind: type) -> list[t.Any]:
+    return [step for step in (*plan.azure, *plan.scheduler) if isinstance(step, kind)]
+
+
+def unmet(plan: steps.Plan) -> str:
+    return "; ".join(one.reason for one in plan.unmet)
+
+
+def test_a_queue_that_cannot_be_read_changes_nothing() -> None:
+    world = World(cluster())
+    world.submit("1")
+    broken = Queue("openpbs", "demo", NOW, tuple(world.jobs.values()), errors=("qstat: no connection",))
+    plan = packed.plan(world.cluster, world.layout, broken, world.fleet(), world.catalog(), NOW)
+    assert not plan
+    assert "qstat: no connection" in unmet(plan)
+
+
+# demand
+
+
+def test_an_array_of_tasks_is_one_class_with_a_count() -> None:
+    world = World(cluster(array("htc", LARGE, most=1000)))
+    world.submit("1[]", tasks=1600)
+    assert grown(world.plan()) == {"demo-htc-d16sv5": 100}
+
+
+def test_tasks_that_could_not_start_ask_for_nothing() -> None:
+    world = World(cluster(array("htc", LARGE)))
+    world.submit("1[]", tasks=1600, startable=16)
+    world.submit("2", startable=0, blocked="it is held")
+    assert grown(world.plan()) == {"demo-htc-d16sv5": 1}
+
+
+def test_packed_pieces_need_one_node_and_scattered_ones_need_many() -> None:
+    world = World(cluster(array("htc", SMALL, LARGE)))
+    world.submit("pack", cpus=4, nodes=4, spread=PACK)
+    assert grown(world.plan()) == {"demo-htc-d16sv5": 1}
+    world.jobs.clear()
+    world.submit("scatter", cpus=1, nodes=3, spread=SCATTER)
+    assert grown(world.plan()) == {"demo-htc-d4sv5": 3}
+
+
+def test_an_exclusive_job_shares_its_node_with_nobody() -> None:
+    world = World(cluster(array("htc", LARGE)))
+    world.submit("alone", cpus=1, exclusive=True)
+    world.submit("other", cpus=1)
+    assert grown(world.plan()) == {"demo-htc-d16sv5": 2}
+
+
+def test_a_job_with_different_pieces_gets_all_of_them() -> None:
+    world = World(cluster())
+    chunks = (Chunk(1, 1, GIB, 1), Chunk(2, 4, 8 * GIB))
+    world.submit("mixed", chunks=chunks)
+    bought = grown(world.plan())
+    assert bought["demo-gpu-nc24adsa100v4"] == 1
+    assert world.settle() == 2
+
+
+def test_labels_queues_and_resources_are_conditions() -> None:
+    world = World(cluster(array("htc", SMALL), array("ssd", LARGE, features=("ssd",))))
+    world.submit("label", labels=(("ssd", "true"),))
+    assert grown(world.plan()) == {"demo-ssd-d16sv5": 1}
+    world.jobs.clear()
+    world.submit("queue", partitions=("ssd",))
+    assert grown(world.plan()) == {"demo-ssd-d16sv5": 1}
+    world.jobs.clear()
+    world.submit("licence", resources=(("matlab", 1.0),))
+    plan = world.plan()
+    assert not grown(plan)
+    assert "has no matlab" in unmet(plan)
+
+
+def test_a_job_that_can_never_run_is_told_why() -> None:
+    world = World(cluster(array("htc", SMALL)))
+    world.submit("1", cpus=64)
+    comment = of(world.plan(), steps.Comment)[0]
+    assert comment.text.startswith("azure_hpc: this job cannot start: it needs 64 CPUs")
+    assert "Standard_D4s_v5 of htc has 4 CPUs" in comment.text
+    world.apply(comment)
+    assert not of(world.plan(), steps.Comment)
+
+
+def test_a_job_that_was_not_understood_does_not_blind_the_pass() -> None:
+    world = World(cluster(array("htc", SMALL)))
+    world.submit("1")
+    queue = replace(world.queue(), skipped=("job 7: select is garbled",))
+    plan = packed.plan(world.cluster, world.layout, queue, world.fleet(), world.catalog(), NOW)
+    assert grown(plan) == {"demo-htc-d4sv5": 1}
+    assert "job 7: select is garbled" in unmet(plan)
+
+
+# supply
+
+
+def test_free_nodes_are_used_before_anything_is_bought() -> None:
+    world = World(cluster(array("htc", LARGE)))
+    world.submit("1", cpus=12)
+    world.settle()
+    world.join()
+    world.run("1", *world.nodes)
+    world.submit("2", cpus=4)
+    assert not world.plan().azure
+    world.submit("3", cpus=1)
+    assert grown(world.plan()) == {"demo-htc-d16sv5": 1}
+
+
+def test_an_idle_node_of_another_array_is_used_before_a_cheaper_one_is_bought() -> None:
+    world = World(cluster(array("cheap", SMALL), array("dear", LARGE)))
+    world.submit("1", partitions=("dear",))
+    world.settle()
+    world.join()
+    world.run("1", *world.nodes)
+    world.finish("1")
+    world.submit("2")
+    assert not world.plan().azure
+
+
+def test_machines_that_boot_are_not_bought_twice() -> None:
+    world = World(cluster(array("htc", LARGE)))
+    world.submit("1[]", tasks=40)
+    assert world.settle() == 2
+    world.now += 60
+    assert not world.plan().azure
+
+
+def test_machines_that_are_ordered_but_not_listed_yet_are_not_bought_twice() -> None:
+    world = World(cluster(array("htc", LARGE)))
+    world.submit("1[]", tasks=40)
+    for step in of(world.plan(), steps.Grow):
+        item = world.sets[step.scale_set]
+        world.sets[step.scale_set] = replace(item, capacity=step.capacity, provisioning_state="Updating")
+    assert not world.plan().azure
+
+
+def test_the_cheapest_mix_of_sizes_is_bought_whatever_is_listed_first() -> None:
+    for arrays in ((array("a", SMALL, LARGE), array("b", GPU)), (array("b", GPU), array("a", LARGE, SMALL))):
+        world = World(cluster(*arrays))
+        world.submit("1[]", tasks=36)
+        assert grown(world.plan()) == {"demo-a-d16sv5": 2, "demo-a-d4sv5": 1}
+
+
+def test_every_living_machine_that_the_scheduler_does_not_know_is_added() -> None:
+    world = World(cluster(array("htc", LARGE, features=("ssd",))))
+    world.submit("1")
+    world.apply(*world.plan().azure)
+    step = of(world.plan(), steps.Add)[0]
+    assert (step.cpus, step.gpus, step.partitions) == (16, 0, ("all", "htc"))
+    assert ("ssd", "true") in step.labels
+    world.apply(step)
+    assert not of(world.plan(), steps.Add)
+
+
+# placement groups
+
+
+def test_all_nodes_of_a_gang_are_in_one_placement_group() -> None:
+    world = World(cluster(array("hpc", FAST, most=150, placement_group=True)))
+    for number in range(3):
+        world.submit(str(number), cpus=120, nodes=40, spread=SCATTER, exclusive=True, one_group=True)
+    assert grown(world.plan()) == {"demo-hpc-hb120rsv3-pg1": 80, "demo-hpc-hb120rsv3-pg2": 40}
+    world.settle()
+    done = packed.Pass(world.cluster, world.layout, world.queue(), world.fleet(), world.catalog(), world.now)
+    for _job, tags in done.placements():
+        assert len({tag.scale_set.name for tag in tags}) == 1
+
+
+def test_a_gang_that_fits_in_no_group_gets_nothing_at_all() -> None:
+    world = World(cluster(array("hpc", FAST, most=150, placement_group=True)))
+    world.submit("1", cpus=120, nodes=120, spread=SCATTER, exclusive=True, one_group=True)
+    plan = world.plan()
+    assert not plan.azure
+    assert unmet(plan)
+
+
+def test_a_gang_uses_the_free_nodes_of_a_group_and_buys_only_the_rest() -> None:
+    world = World(cluster(array("hpc", FAST, most=300, placement_group=True)))
+    world.submit("1", cpus=120, nodes=5, spread=SCATTER, exclusive=True, one_group=True)
+    world.settle()
+    world.join()
+    world.run("1", *world.nodes)
+    world.finish("1")
+    world.submit("2", cpus=120, nodes=8, spread=SCATTER, exclusive=True, one_group=True)
+    assert grown(world.plan()) == {"demo-hpc-hb120rsv3-pg1": 3}
+
+
+def test_a_gang_does_not_go_to_an_array_without_placement_groups_if_it_could_have_one() -> None:
+    world = World(cluster(array("htc", LARGE, most=50), array("hpc", FAST, placement_group=True)))
+    world.submit("1", cpus=8, nodes=2, spread=SCATTER, one_group=True)
+    assert grown(world.plan()) == {"demo-hpc-hb120rsv3-pg1": 2}
+    world.submit("1", cpus=8, nodes=2, spread=SCATTER, one_group=True, partitions=("htc",))
+    assert grown(world.plan()) == {"demo-htc-d16sv5": 2}
+
+
+# limits
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"most": 2}, "node array htc has its 2 nodes"),
+        ({"max_vcpus": 32}, "node array htc may have 32 vCPUs"),
+        ({"quota": {"standarddsv5family": 32}}, "quota standarddsv5family allows 32 vCPUs"),
+        ({"quota": {"cores": 40}}, "quota cores allows 40 vCPUs"),
+        ({"policy": {"max_nodes": 2}}, "the cluster has its 2 nodes"),
+        ({"policy": {"max_vcpus": 47}}, "the cluster may have 47 vCPUs"),
+        ({"policy": {"budget": Budget(per_hour=2.0)}}, "the budget is 2 USD/hour"),
+        ({"policy": {"grow_per_minute": 2}}, "at most 2 machines are asked for in a minute"),
+    ],
+)
+def test_limits_give_what_is_left_to_those_in_front_and_say_what_others_wait_for(
+    limits: dict[str, t.Any], reason: str
+) -> None:
+    most, vcpus = limits.get("most", 10), limits.get("max_vcpus", 0)
+    made = cluster(array("htc", LARGE, most=most, max_vcpus=vcpus), **limits.get("policy", {}))
+    world = World(made, limits=limits.get("quota", {}))
+    for number in range(4):
+        world.submit(str(number), cpus=16, priority=float(number))
+    plan = world.plan()
+    assert grown(plan) == {"demo-htc-d16sv5": 2}
+    waiting = [one for one in plan.unmet if reason in one.reason]
+    assert [one.jobs for one in waiting] == [("0", "1")]
+    comments = {step.job: step.text for step in of(plan, steps.Comment)}
+    assert set(comments) == {"0", "1"}
+    assert comments["0"].startswith(f"azure_hpc: waits: {reason}")
+
+
+def test_small_jobs_behind_do_not_take_what_the_first_job_needs() -> None:
+    world = World(cluster(array("htc", LARGE, most=2)))
+    world.submit("small[]", tasks=100)
+    world.submit("whole", cpus=16, exclusive=True, priority=1.0)
+    plan = world.plan()
+    assert grown(plan) == {"demo-htc-d16sv5": 2}
+    assert [one.jobs for one in plan.unmet] == [("small[]",)]
+
+
+def test_a_job_behind_that_needs_something_else_does_not_wait() -> None:
+    world = World(cluster(), limits={"standardncadsa100v4family": 0})
+    world.submit("gpu", gpus=1, priority=1.0)
+    world.submit("cpu")
+    plan = world.plan()
+    assert grown(plan) == {"demo-htc-d4sv5": 1}
+    assert [one.jobs for one in plan.unmet] == [("gpu",)]
+
+
+def test_without_a_known_price_nothing_is_held_against_a_budget() -> None:
+    world = World(cluster(array("htc", LARGE), budget=Budget(per_hour=100.0)))
+    world.submit("1")
+    catalog = world.catalog()
+    unknown = {name: replace(size, price=None) for name, size in catalog.sizes.items()}
+    plan = packed.plan(world.cluster, world.layout, world.queue(), world.fleet(), replace(catalog, sizes=unknown), NOW)
+    assert not plan.azure
+    assert "the price of Standard_D16s_v5 is not known" in unmet(plan)
+
+
+@pytest.mark.parametrize(
+    ("spent", "count"), [({}, 0), ({"month": 99.5}, 0), ({"month": 97.6}, 3), ({"month": 10.0}, 4)]
+)
+def test_the_budget_of_a_month_stops_growth_when_it_is_spent(spent: dict[str, float], count: int) -> None:
+    world = World(cluster(array("htc", LARGE), budget=Budget(per_month=100.0)), spent=spent)
+    for number in range(4):
+        world.submit(str(number), cpus=16)
+    assert sum(grown(world.plan()).values()) == count
+
+
+def test_a_size_that_azure_refused_is_left_alone_for_the_next_choice() -> None:
+    world = World(cluster(array("htc", SMALL), array("big", LARGE)))
+    world.submit("1")
+    item = world.sets["demo-htc-d4sv5"]
+    world.sets[item.name] = replace(item, unavailable=Unavailable(NOW + 300, "AllocationFailed"))
+    assert grown(world.plan()) == {"demo-big-d16sv5": 1}
+
+
+def test_a_machine_that_could_not_be_made_is_deleted_and_something_else_bought_in_the_same_plan() -> None:
+    world = World(cluster(array("htc", SMALL), array("big", LARGE)), denied={"demo-htc-d4sv5"})
+    world.submit("1")
+    world.apply(*world.plan().azure)
+    plan = world.plan()
+    assert of(plan, steps.Shrink)[0].scale_set == "demo-htc-d4sv5"
+    assert of(plan, steps.MarkUnavailable)[0].code == "AllocationFailed"
+    assert grown(plan) == {"demo-big-d16sv5": 1}
+
+
+# kept nodes
+
+
+def test_minimum_and_warm_nodes_are_kept_without_jobs() -> None:
+    world = World(cluster(array("htc", SMALL, min_nodes=2), array("warm", LARGE, warm_nodes=1)))
+    assert grown(world.plan()) == {"demo-htc-d4sv5": 2, "demo-warm-d16sv5": 1}
+    world.settle()
+    world.join()
+    world.now += 4000
+    assert not world.plan()
+    world.submit("1", cpus=16)
+    assert grown(world.plan()) == {"demo-warm-d16sv5": 1}
+
+
+# down
+
+
+def idle(timeout: int = 300, **options: t.Any) -> World:
+    """A node that has just lost its job."""
+    policy = options.pop("policy", {})
+    world = World(cluster(array("htc", SMALL, **options), idle_timeout=timeout, **policy))
+    world.submit("1")
+    world.settle()
+    world.join()
+    world.run("1", *world.nodes)
+    world.finish("1")
+    return world
+
+
+def test_an_idle_node_is_drained_first_and_deleted_in_a_later_pass() -> None:
+    world = idle()
+    assert not world.plan()
+    world.now += 300
+    plan = world.plan()
+    assert not plan.azure
+    assert of(plan, steps.Drain)[0].reason == "azure_hpc: idle for 300 s"
+    world.apply(*plan.scheduler)
+    plan = world.plan()
+    assert [type(step) for step in (*plan.azure, *plan.scheduler)] == [steps.Shrink, steps.Remove]
+    world.apply(*plan.azure, *plan.scheduler)
+    assert (world.machines(), world.nodes) == (0, {})
+
+
+def test_a_job_that_starts_during_the_drain_keeps_its_node() -> None:
+    world = idle()
+    world.now += 300
+    world.submit("2")
+    world.run("2", *world.nodes)
+    world.change(next(iter(world.nodes)), drained=True, reason="azure_hpc: idle for 300 s")
+    assert not of(world.plan(), steps.Shrink)
+
+
+def test_a_drained_node_that_jobs_need_again_is_resumed() -> None:
+    world = idle()
+    world.now += 300
+    world.apply(*world.plan().scheduler)
+    world.submit("2")
+    plan = world.plan()
+    assert of(plan, steps.Resume)
+    assert not plan.azure
+
+
+def test_a_node_that_somebody_else_drained_is_left_alone() -> None:
+    world = idle()
+    world.now += 3000
+    world.change(next(iter(world.nodes)), drained=True, reason="bad disk")
+    assert not world.plan()
+    world.submit("2")
+    assert grown(world.plan()) == {"demo-htc-d4sv5": 1}
+
+
+def test_each_array_has_its_own_patience() -> None:
+    world = idle(array_timeout := 300, idle_timeout=1000)
+    world.now += array_timeout
+    assert not world.plan()
+    world.now += 700
+    assert of(world.plan(), steps.Drain)
+
+
+def test_kept_nodes_are_not_deleted_for_being_idle() -> None:
+    world = idle(keep_alive=True)
+    world.now += 100_000
+    assert not world.plan()
+
+
+def test_no_more_machines_are_deleted_at_a_time_than_allowed() -> None:
+    world = World(cluster(array("htc", SMALL), shrink_at_once=2))
+    for number in range(5):
+        world.submit(str(number), cpus=4)
+    world.settle()
+    world.join()
+    world.jobs.clear()
+    world.now += 300
+    assert len(of(world.plan(), steps.Drain)[0].nodes) == 2
+
+
+def test_a_machine_that_never_joins_is_deleted_and_another_one_bought() -> None:
+    world = World(cluster(array("htc", SMALL)), adds_nodes=False, silent={"demo-htc-d4sv5"})
+    world.submit("1")
+    world.settle()
+    world.now += 901
+    plan = world.plan()
+    assert "did not join within 900 s" in of(plan, steps.Shrink)[0].reason
+    assert of(plan, steps.Grow)[0].capacity == 1
+
+
+def test_a_node_that_falls_silent_is_drained_then_deleted_after_a_while() -> None:
+    world = idle()
+    name = next(iter(world.nodes))
+    world.now += 2000
+    world.change(name, up=False)
+    plan = world.plan()
+    assert of(plan, steps.Drain)[0].reason.startswith("azure_hpc: does not answer since 20")
+    world.apply(*plan.scheduler)
+    world.now += 60
+    assert not world.plan()
+    world.now += 900
+    assert of(world.plan(), steps.Shrink)
+
+
+def test_a_silent_node_that_runs_jobs_is_not_deleted() -> None:
+    world = idle()
+    world.submit("2")
+    world.run("2", *world.nodes)
+    world.change(next(iter(world.nodes)), up=False)
+    world.now += 100_000
+    assert not of(world.plan(), steps.Shrink)
+
+
+def test_the_scheduler_forgets_a_node_whose_machine_is_gone() -> None:
+    world = idle()
+    name = next(iter(world.nodes))
+    world.sets["demo-htc-d4sv5"] = replace(world.sets["demo-htc-d4sv5"], instances=(), capacity=0)
+    world.change(name, up=False)
+    assert of(world.plan(), steps.Remove)[0].nodes == (name,)
+
+
+def test_a_busy_node_whose_machine_is_gone_gives_its_jobs_back_first() -> None:
+    world = idle()
+    name = next(iter(world.nodes))
+    world.submit("2")
+    world.run("2", name)
+    world.sets["demo-htc-d4sv5"] = replace(world.sets["demo-htc-d4sv5"], instances=(), capacity=0)
+    world.change(name, up=False)
+    plan = world.plan()
+    assert of(plan, steps.Drain)[0].requeue
+    world.apply(*plan.scheduler)
+    assert of(world.plan(), steps.Remove)
+
+
+def test_when_most_nodes_are_silent_the_view_is_not_trusted() -> None:
+    world = World(cluster(array("htc", SMALL)))
+    for number in range(6):
+        world.submit(str(number), cpus=4)
+    world.settle()
+    world.join()
+    world.now += 2000
+    for name in list(world.nodes)[:4]:
+        world.change(name, up=False)
+    plan = world.plan()
+    assert not plan.azure
+    assert not of(plan, steps.Drain)
+    assert "4 of 6 machines do not answer" in unmet(plan)
+
+
+def test_nodes_that_are_not_the_clusters_are_used_but_never_touched() -> None:
+    world = World(cluster(array("htc", SMALL)))
+    world.submit("1")
+    world.settle()
+    world.join()
+    name, node = next(iter(world.nodes.items()))
+    world.nodes = {"office-1": replace(node, name="office-1", idle_since=NOW - 10_000)}
+    world.sets["demo-htc-d4sv5"] = replace(world.sets["demo-htc-d4sv5"], instances=(), capacity=0)
+    assert not world.plan()
+    assert name not in world.nodes
+
+
+def test_spot_and_regular_machines_are_compared_by_their_own_prices() -> None:
+    world = World(cluster(array("regular", SMALL), array("spot", SMALL, priority="spot")))
+    world.submit("1")
+    assert grown(world.plan()) == {"demo-spot-d4sv5-spot": 1}
+
+
+def test_memory_decides_as_well_as_cpus() -> None:
+    world = World(cluster(array("htc", LARGE), array("mem", BIG_MEMORY)))
+    for number in range(4):
+        world.submit(str(number), cpus=1, memory=30 * GIB)
+    assert grown(world.plan()) == {"demo-mem-e16sv5": 1}
+    assert SIZES[BIG_MEMORY].memory_mib > 4 * 30 * GIB
