@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+log = logging.getLogger(__name__)
 PATIENCE = 300.0
 """Real seconds that a jump waits at a due time for work that does not end: machines that boot do so in real time."""
 SETTLE = 0.003
@@ -271,8 +273,11 @@ class Clock:
             while self._alarms and self._alarms[0].due <= now:
                 calls.append(heapq.heappop(self._alarms).call)
         for call in calls:
-            if call is not None:
-                call()
+            try:
+                if call is not None:
+                    call()
+            except Exception:  # time goes on, whatever it brings
+                log.exception("what was due failed")
         if calls:
             with self._changed:
                 self._wake()

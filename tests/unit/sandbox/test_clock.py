@@ -142,6 +142,14 @@ def test_what_is_cancelled_does_not_happen(standing: Clock) -> None:
     assert rung == [2]
 
 
+def test_time_goes_on_whatever_it_brings(standing: Clock) -> None:
+    rung: list[int] = []
+    standing.later(1, lambda: rung[0])
+    standing.later(1, lambda: rung.append(2))
+    standing.advance(2)
+    assert rung == [2]
+
+
 def test_a_clock_that_runs_needs_nobody_to_advance_it(standing: Clock) -> None:
     standing.run(10_000, NEW_YEAR)
     standing.sleep(600)
