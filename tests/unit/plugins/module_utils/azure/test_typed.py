@@ -28,6 +28,11 @@ EVERYTHING = [
     f"{GROUP}/providers/Microsoft.Network/natGateways/gateway",
     f"{GROUP}/providers/Microsoft.Network/publicIPAddresses/address",
     f"{GROUP}/providers/Microsoft.Network/networkInterfaces/interface",
+    f"{GROUP}/providers/Microsoft.StorageCache/amlFilesystems/files",
+    f"{GROUP}/providers/Microsoft.StorageCache/amlFilesystems/files/importJobs/job",
+    f"{GROUP}/providers/Microsoft.StorageCache/amlFilesystems/files/autoImportJobs/job",
+    f"{GROUP}/providers/Microsoft.StorageCache/amlFilesystems/files/autoExportJobs/job",
+    f"{GROUP}/providers/Microsoft.StorageCache/amlFilesystems/files/expansionJobs/job",
 ]
 # Keys that no version of the packages knows, null, a number where a model has a text, an empty list.
 ODD = {
