@@ -50,6 +50,16 @@ _TAKEN = frozenset(
         "uiddomain virtualmemory"
     ).split()
 )
+# Macros of its configuration by the same name: an attribute is set by a macro, too.
+_MACROS = frozenset(
+    (
+        "activitytimer backgroundload benchmarktimer bin collector continue continueidletime credd defrag docker etc "
+        "execute had highload history hostname hour include java kbdd kill lib libexec localname lock log lowport mail "
+        "master maxsuspendtime maxvacatetime minute mpi negotiator parrot pid plugins ppid preempt preen procd "
+        "release_dir replication rooster run runbenchmarks sbin schedd scp sendmail shadow share singularity spool sshd standard "
+        "startd starter startidletime statetimer subsystem suspend tilde transferer username vanilla vm"
+    ).split()
+)
 # Words of the language that requirements are written in.
 _WORDS = frozenset("error false is isnt my parent target true undefined".split())
 _LABELS = frozenset((offers.NODE_ARRAY, offers.VM_SIZE, offers.PRIORITY, offers.PLACEMENT_GROUP))
@@ -149,4 +159,6 @@ def _name_mistake(name: str) -> str:
         return "cannot be an attribute of HTCondor's machine ads: letters, digits and _, no word of its language"
     if name.lower() in _LABELS:
         return "is a label that every node has"
+    if name.lower() in _MACROS:
+        return "is a macro of HTCondor's own configuration"
     return "means something else in HTCondor's machine ads" if name.lower() in _TAKEN else ""

@@ -82,7 +82,7 @@ def test_a_macro_is_set_once() -> None:
     assert "is the same macro as A" in mistakes(condor(condor_config={"A": 1, "a": 2}))["scheduler.condor_config.a"]
 
 
-@pytest.mark.parametrize("feature", ["a.b", "1st", "Memory", "node_array", "true", "Target"])
+@pytest.mark.parametrize("feature", ["a.b", "1st", "Memory", "node_array", "true", "Target", "LOG", "mpi"])
 def test_a_feature_has_to_be_a_name_that_requirements_can_use(feature: str) -> None:
     assert mistakes(condor(features=[feature])).keys() == {"node_arrays[0].features[0]"}
 
