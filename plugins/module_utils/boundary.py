@@ -106,7 +106,7 @@ def failures_reported(module: AnsibleModule, *known: type[Exception]) -> t.Itera
             details["mistakes"] = [{"path": one.path, "message": one.message} for one in error.mistakes]
         module.fail_json(msg=str(error), error=details)
     except ImportError as error:
-        if not (error.name or "").startswith(("azure", "msal", "requests")):
+        if not (error.name or "").startswith(("azure", "msal", "requests", "jmespath")):
             raise
         library = f"{error.name} (see the collection's requirements.txt)"
         module.fail_json(msg=missing_required_lib(library), exception=traceback.format_exc())

@@ -107,6 +107,7 @@ seconds:
 import time
 import typing as t
 
+from ansible_collections.azure_hpc.cluster.plugins.module_utils import described
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import catalog, fleet, passes, report
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import Session, connect
@@ -175,7 +176,10 @@ def main() -> None:
     check, options = module.check_mode, module.params
     with failures_reported(module, definition.DefinitionError, serial.SerialError), connect(options) as session:
         cluster = definition.read(options["definition"])
-        queue = serial.load(Queue, options["queue"], "queue")
+        if cluster.scheduler.type == "custom":
+            queue = described.queue(options["queue"], cluster.scheduler.options)
+        else:
+            queue = serial.load(Queue, options["queue"], "queue")
         log = "" if check else options["decision_log"] or cluster.autoscale.decision_log
         try:
             result = carry_out(session, cluster, queue, options["claim_wait"], check)

@@ -19,8 +19,15 @@ options:
   scheduler:
     description: The kind of scheduler.
     type: str
-    choices: [slurm, openpbs, gridengine, htcondor, lsf]
+    choices: [slurm, openpbs, gridengine, htcondor, lsf, custom]
     default: slurm
+  custom:
+    description:
+      - What the cluster definition says of a scheduler of the site's own, its C(scheduler).
+        Needed with O(scheduler=custom).
+      - Its lists are then in RV(queue.outputs) as they were printed.
+        M(azure_hpc.cluster.autoscale) knows what they mean.
+    type: dict
 attributes:
   check_mode:
     support: full
@@ -77,6 +84,10 @@ queue:
           V(reason_at), V(cpus), V(memory_mib), V(registered_at) and V(last_busy).
       type: list
       elements: dict
+    outputs:
+      description: The lists of jobs and nodes of a site's own scheduler as its commands printed them.
+      returned: with O(scheduler=custom)
+      type: dict
     errors:
       description: What could not be read. Not empty means that nothing may be decided from this observation.
       type: list
@@ -84,20 +95,34 @@ queue:
       sample: []
 """
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import Arguments, build
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import serial
+import time
+
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import Arguments, build, failures_reported
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import kinds, serial
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import NAMES, run, scheduler
 
-ARGUMENTS = Arguments({"scheduler": {"type": "str", "choices": list(NAMES), "default": "slurm"}})
+ARGUMENTS = Arguments(
+    {
+        "scheduler": {"type": "str", "choices": list(NAMES), "default": "slurm"},
+        "custom": {"type": "dict"},
+    }
+)
 
 
 def main() -> None:
     """Run the module."""
     module = build(ARGUMENTS)
-    queue = run.observe(scheduler(module.params["scheduler"]))
+    now = int(time.time())
+    with failures_reported(module, ValueError):
+        kind = scheduler(module.params["scheduler"], kinds.options(module.params["custom"]))
+        outputs = run.outputs(kind)
+        queue = kind.parse(outputs, now)
     for error in queue.errors:
         module.warn(f"the queue could not be read: {error}")
-    module.exit_json(changed=False, queue=serial.dump(queue))
+    found = serial.dump(queue)
+    if queue.scheduler == "custom":
+        found["outputs"] = {key: output.stdout for key, output in outputs.items()}
+    module.exit_json(changed=False, queue=found)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,14 @@ options:
   scheduler:
     description: The kind of scheduler.
     type: str
-    choices: [slurm, openpbs, gridengine, htcondor, lsf]
+    choices: [slurm, openpbs, gridengine, htcondor, lsf, custom]
     default: slurm
+  custom:
+    description:
+      - What the cluster definition says of a scheduler of the site's own, its C(scheduler).
+        Needed with O(scheduler=custom).
+      - Its commands are run for every step of the plan, without another look at what differs.
+    type: dict
   plan:
     description:
       - The steps, in order. The key V(step) says what each one is, V(claim), V(release), V(drain), V(resume),
@@ -74,12 +80,13 @@ failures:
 """
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import Arguments, build, failures_reported
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import serial
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import kinds
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import NAMES, run, scheduler, updating
 
 ARGUMENTS = Arguments(
     {
         "scheduler": {"type": "str", "choices": list(NAMES), "default": "slurm"},
+        "custom": {"type": "dict"},
         "plan": {"type": "list", "elements": "dict", "required": True},
     }
 )
@@ -88,9 +95,9 @@ ARGUMENTS = Arguments(
 def main() -> None:
     """Run the module."""
     module = build(ARGUMENTS)
-    with failures_reported(module, serial.SerialError, updating.UpdateError):
+    with failures_reported(module, ValueError):
         steps = updating.read_steps(module.params["plan"])
-        kind = scheduler(module.params["scheduler"])
+        kind = scheduler(module.params["scheduler"], kinds.options(module.params["custom"]))
         result = updating.update(kind, steps, run.runner(kind), dry=module.check_mode)
     if result["failures"]:
         module.fail_json(msg=updating.summary(result["failures"]), **result)

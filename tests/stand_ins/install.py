@@ -16,6 +16,7 @@ from tests.stand_ins import core
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS: dict[str, tuple[str, ...]] = {
+    "minibatch": ("mini",),
     "openpbs": ("qstat", "pbsnodes", "qmgr", "qsub", "qalter", "qrerun", "qdel"),
     "lsf": (
         "bjobs", "bhosts", "lshosts", "bqueues", "bparams", "badmin", "bmod", "bpost", "brequeue", "bsub", "bkill",
@@ -72,6 +73,11 @@ def openpbs(folder: Path) -> Bench:
     with bench.cluster() as cluster:
         server.begin(cluster)
     return bench
+
+
+def minibatch(folder: Path) -> Bench:
+    """A made-up scheduler, the one of docs/custom_scheduler.md."""
+    return _install("minibatch", folder)
 
 
 def lsf(folder: Path) -> Bench:

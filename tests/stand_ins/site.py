@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import definition, layout, offers, plan
+from ansible_collections.azure_hpc.cluster.plugins.module_utils import described
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import definition, layout, offers, plan, serial
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog, VmSize
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.offers import Offer
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue
@@ -94,7 +95,7 @@ class Site:
         self.layout = layout.layout(self.cluster)
         self.azure = Azure(self.layout)
         self.offers = {one.scale_set: one for one in offers.offers(self.cluster, CATALOG)}
-        self.kind = scheduler(words.kind)
+        self.kind = scheduler(words.kind, dict(self.cluster.scheduler.options))
         self.done: list[plan.Step] = []
         words.prepare(bench, self.cluster.partitions, ["ib"])
 
@@ -103,8 +104,14 @@ class Site:
         return Output(*self.bench.call(command.argv))
 
     def observe(self) -> Queue:
-        """The queue as queue_info reads it."""
-        return run.observe(self.kind, self.run)
+        """The queue as queue_info reads it, and as autoscale understands it where it is a site's own."""
+        outputs = run.outputs(self.kind, self.run)
+        with self.bench.cluster() as state:
+            queue = self.kind.parse(outputs, state.now)
+        if self.words.kind != "custom":
+            return queue
+        texts = {key: output.stdout for key, output in outputs.items()}
+        return described.queue({**serial.dump(queue), "outputs": texts}, self.cluster.scheduler.options)
 
     def one_pass(self) -> list[plan.Step]:
         """Observe, plan, apply, plan again, tell the scheduler: as the playbook does. Answers what was done."""

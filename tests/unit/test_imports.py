@@ -69,7 +69,7 @@ def area(name: str) -> str:
 
 
 STANDARD = set(sys.stdlib_module_names)
-OURS = {"model", "planner", "schedulers", "azure", "boundary", "simulator"}
+OURS = {"model", "planner", "schedulers", "azure", "boundary", "simulator", "described"}
 
 
 def breaches(folder: str, ours: set[str], others: set[str] = frozenset()) -> list[str]:

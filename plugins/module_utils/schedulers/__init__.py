@@ -78,11 +78,14 @@ class Scheduler(t.Protocol):
         """The commands for what differs between the steps and the queue, and the steps that name unknown things."""
 
 
-NAMES = ("slurm", "openpbs", "gridengine", "htcondor", "lsf")
+NAMES = ("slurm", "openpbs", "gridengine", "htcondor", "lsf", "custom")
 
 
-def scheduler(name: str) -> Scheduler:
-    """The scheduler of that name, one of `NAMES`. Raises ValueError for an unknown one."""
+def scheduler(name: str, options: t.Optional[t.Mapping[str, t.Any]] = None) -> Scheduler:
+    """The scheduler of that name, one of `NAMES`. Raises ValueError for an unknown one.
+
+    ``options`` are those of the definition, for a site's own scheduler, which has nothing else.
+    """
     # Plain imports, each where it is used: Ansible finds what a module needs by reading them.
     if name == "slurm":
         from .slurm import Slurm
@@ -104,4 +107,8 @@ def scheduler(name: str) -> Scheduler:
         from .lsf import Lsf
 
         return Lsf()
+    if name == "custom" and options:
+        from .custom import Custom
+
+        return Custom(options)
     raise ValueError(f"unknown scheduler {name}")

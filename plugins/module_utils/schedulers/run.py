@@ -54,10 +54,15 @@ def _text(raw: bytes) -> str:
 def observe(scheduler: Scheduler, run_: t.Optional[Run] = None) -> Queue:
     """The scheduler's queue now, by this machine's clock."""
     now = int(time.time())
+    return scheduler.parse(outputs(scheduler, run_), now)
+
+
+def outputs(scheduler: Scheduler, run_: t.Optional[Run] = None) -> dict[str, Output]:
+    """What the commands that observe the scheduler answered, by key."""
     run_ = run_ or runner(scheduler)
-    outputs = {command.key: run_(command) for command in scheduler.observe()}
-    outputs.update({command.key: run_(command) for command in scheduler.again(outputs)})
-    return scheduler.parse(outputs, now)
+    found = {command.key: run_(command) for command in scheduler.observe()}
+    found.update({command.key: run_(command) for command in scheduler.again(found)})
+    return found
 
 
 def apply(scheduler: Scheduler, writes: t.Sequence[Write], run_: Run) -> list[dict[str, t.Any]]:

@@ -41,10 +41,31 @@ class Kind(abc.ABC):
 
 def kinds() -> dict[str, Kind]:
     """All kinds by the name that ``scheduler.type`` has for them."""
+    from .custom import Custom
     from .gridengine import GridEngine
     from .htcondor import HTCondor
     from .lsf import Lsf
     from .openpbs import OpenPbs
     from .slurm import Slurm
 
-    return {"gridengine": GridEngine(), "htcondor": HTCondor(), "lsf": Lsf(), "openpbs": OpenPbs(), "slurm": Slurm()}
+    return {
+        "custom": Custom(),
+        "gridengine": GridEngine(),
+        "htcondor": HTCondor(),
+        "lsf": Lsf(),
+        "openpbs": OpenPbs(),
+        "slurm": Slurm(),
+    }
+
+
+def options(section: t.Any) -> t.Optional[dict[str, t.Any]]:
+    """The options of a site's own scheduler as a definition has them. Raises ValueError with every mistake at once."""
+    if section is None:
+        return None
+    from .custom import Custom
+
+    kind, mistakes = Custom(), Mistakes()
+    found = kind.read(Section(mistakes, section, "custom", ("type", *kind.keys)))
+    if mistakes.sorted():
+        raise ValueError("; ".join(map(str, mistakes.sorted())))
+    return found
