@@ -112,10 +112,15 @@ class Content:
 
     def forget(self, names: Sequence[str]) -> list[str]:
         """Delete imported files whose blobs are gone; those that were."""
-        gone = [name for name in names if not (self.container / name).exists() and (self.files / name).is_file()]
+        gone = [
+            name
+            for name in names
+            if not (self.container / name).exists()
+            and (self.files / name).is_file()
+            and _inside(self.files / name, self.files)
+        ]
         for name in gone:
-            if _inside(self.files / name, self.files):
-                (self.files / name).unlink()
+            (self.files / name).unlink()
         return gone
 
 
