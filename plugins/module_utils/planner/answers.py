@@ -1,48 +1,198 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Answers to people: why a job does not run, what it would take, what it would cost."""
+"""Answers to people, as plain data: why a job does not run, what it would take, what it and more of it would cost."""
 
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import listing
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass, Piece
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind, Packer
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Market
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.plan import Plan
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue, QueueNode
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner import packed, slurm
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import Demand, demand
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import Node
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import New, Store
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.reasons import lacks, never
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import Machine
 
-
-def never(item: JobClass, packer: Packer, market: Market) -> str:
-    """Why no size of the cluster can ever serve such a job, in one line."""
-    reasons: dict[str, None] = {}
-    kinds: dict[t.Any, Kind] = {}
-    for choice in market.choices:
-        kinds.setdefault((choice.array, choice.vm_size), choice.kind)
-    for (array, vm_size), kind in kinds.items():
-        for piece in item.pieces:
-            why = lacks(kind, item, piece)
-            if why:
-                reasons[f"{vm_size} of {array} {why}"] = None
-                break
-    if not reasons:
-        return "the cluster has no node array for it"
-    return f"it needs {item.text}; {listing(list(reasons), 3)}"
+Json = dict[str, t.Any]
 
 
-def lacks(kind: Kind, item: JobClass, piece: Piece) -> str:
-    """What a kind of node has too little of for a piece, '' for nothing."""
-    if not kind.serves(item):
-        return f"does not serve {listing(list(item.partitions))}"
-    if piece.cpus > kind.cpus:
-        return f"has {kind.cpus} CPUs"
-    if piece.memory > kind.memory:
-        return f"has {kind.memory / 1024:.4g} GiB for jobs"
-    if piece.gpus > kind.gpus:
-        return f"has {kind.gpus} GPUs" if kind.gpus else "has no GPUs"
-    for name, value in piece.labels:
-        if kind.labels.get(name) != value:
-            return f"is not {name}={value}"
-    for name, _value in piece.resources:
-        if not kind.resources.get(name):
-            return f"has no {name}"
-    return ""
+class Answers:
+    """Answers about the jobs of one observation; nothing is changed, and nothing but values is looked at."""
+
+    def __init__(
+        self, cluster: Cluster, layout: Layout, queue: Queue, fleet: Fleet, catalog: Catalog, now: int
+    ) -> None:
+        self._cluster, self._layout, self._queue, self._fleet = cluster, layout, queue, fleet
+        self._catalog, self._now = catalog, now
+        self._packs = cluster.scheduler.type != "slurm"
+        self._base = queue if self._packs else _without_slurm(queue, fleet)
+        self._pass = self._packed(self._base)
+        self._jobs = {job.id: job for job in queue.jobs}
+
+    def _packed(self, queue: Queue) -> packed.Pass:
+        return packed.Pass(self._cluster, self._layout, queue, self._fleet, self._catalog, self._now)
+
+    def answer(self, name: str, more: int) -> Json:
+        """All about one job; ``more``: how many more like it to count the cost of.
+
+        Keys: job, found, state, why (one line), needs, nodes (what it runs on or would get), sizes (per size of each
+        node array: fits, why_not, nodes, cost_per_hour, room, in_the_way), cheapest (of them) and more.
+        """
+        job = self._jobs.get(name)
+        if job is None:
+            return {"job": name, "found": False, "why": "the scheduler does not list this job: it ended, or never was"}
+        alone = self._alone(job)
+        item = alone.classes[0]
+        sizes = self._sizes(alone)
+        possible = [one for one in sizes if one["fits"] and one["cost_per_hour"] is not None]
+        return {
+            "job": job.id,
+            "found": True,
+            "state": job.state,
+            "why": self._why(job, alone),
+            "needs": item.text,
+            "nodes": list(job.nodes) or self._places(job),
+            "sizes": sizes,
+            "cheapest": min(possible, key=lambda one: (one["cost_per_hour"], one["vm_size"])) if possible else None,
+            "more": self._more(job, more) if more else None,
+        }
+
+    def _alone(self, job: Job) -> Demand:
+        """One task of the job as if nothing held it."""
+        return demand(replace(self._queue, jobs=(replace(job, state="pending", tasks=1, startable=None),)))
+
+    def _why(self, job: Job, alone: Demand) -> str:
+        """Why it does not run, in one line."""
+        if job.state != "pending":
+            return f"it does not wait: it is {job.state}"
+        impossible = self._never(alone)
+        if impossible:
+            return f"it cannot start as it is: {impossible}"
+        if job.startable == 0:
+            return job.blocked or job.reason or "the scheduler holds it"
+        if not self._packs:
+            return self._why_in_slurm(job)
+        number = self._pass.demand.of_job.get(job.id)
+        if number is None:
+            return job.blocked or "the scheduler holds it"
+        item = self._pass.demand.classes[number]
+        if any(one.id == job.id for one in self._pass.waiting(item)):
+            return self._pass.in_the_way(item)
+        return self._when(job)
+
+    def _never(self, alone: Demand) -> str:
+        item = alone.classes[0]
+        store = Store(self._pass.market, self._pass.limits)
+        there = any(
+            stack.kind.serves(item) and stack.kind.has(piece) for stack in self._pass.supply() for piece in item.pieces
+        )
+        if there or all(store.fitting(item, piece) for piece in item.pieces):
+            return ""
+        return never(item, self._pass.market)
+
+    def _why_in_slurm(self, job: Job) -> str:
+        plan: Plan = slurm.plan(self._cluster, self._layout, self._queue, self._fleet, self._catalog, self._now)
+        found = [one.reason for one in plan.unmet if job.id in one.jobs]
+        said = job.reason or "Slurm gives no reason"
+        return "; ".join(found) if found else f"Slurm says {said}"
+
+    def _when(self, job: Job) -> str:
+        """The job has nodes in the plan."""
+        tags = self._tags(job)
+        new = sum(isinstance(tag, New) for tag in tags)
+        booting = sum(not isinstance(tag, (New, Node)) for tag in tags)
+        if new:
+            return f"{new} machines for it are bought by this pass"
+        if booting:
+            return f"{booting} machines for it are booting"
+        return "there is room for it: the scheduler starts it when it looks at it next"
+
+    def _tags(self, job: Job) -> list[t.Any]:
+        found = {id(tag): tag for one, tags in self._pass.placements() if one.id == job.id for tag in tags}
+        return list(found.values())
+
+    def _places(self, job: Job) -> list[str]:
+        names = []
+        for tag in self._tags(job):
+            if isinstance(tag, Node):
+                names.append(tag.name)
+            elif isinstance(tag, Machine):
+                names.append(f"{tag.instance.computer_name} (boots)")
+            elif isinstance(tag, New):
+                names.append(f"a new machine of {tag.spec.name}")
+        return names
+
+    def _sizes(self, alone: Demand) -> list[Json]:
+        """What every size of every node array would take and cost, cheapest machine first."""
+        item, found = alone.classes[0], []
+        for choice in self._pass.market.choices:
+            why = next((why for why in (lacks(choice.kind, item, piece) for piece in item.pieces) if why), "")
+            row: Json = {"vm_size": choice.vm_size, "node_array": choice.array, "fits": not why, "why_not": why}
+            row.update(nodes=None, cost_per_hour=None, room=None, in_the_way="")
+            if not why:
+                each = [1 if item.spread == "scatter" else max(1, choice.kind.holds(one)) for one in item.pieces]
+                nodes = sum(-(-piece.count // count) for piece, count in zip(item.pieces, each))
+                rooms = [self._pass.limits.room(spec) for spec, _kind in choice.kinds]
+                row["nodes"] = nodes
+                row["cost_per_hour"] = round(nodes * choice.price, 4) if choice.known else None
+                row["room"] = sum(room.count for room in rooms)
+                row["in_the_way"] = "" if row["room"] >= nodes else rooms[0].reason
+            found.append(row)
+        return found
+
+    def _more(self, job: Job, count: int) -> Json:
+        """What ``count`` more tasks like this job would make a pass buy, beyond what it buys anyway."""
+        extra = replace(
+            job,
+            id=f"{job.id}+",
+            state="pending",
+            tasks=count,
+            startable=count,
+            nodes=(),
+            priority=float("-inf"),
+            note="",
+        )
+        wanted = self._packed(replace(self._base, jobs=(*self._base.jobs, extra)))
+        before, after = self._bought(self._pass), self._bought(wanted)
+        machines = {name: after.get(name, 0) - before.get(name, 0) for name in sorted({*before, *after})}
+        number = wanted.demand.of_job[extra.id]
+        left = min(count, wanted.packer.left[number])
+        costs = [self._hourly(wanted, after), self._hourly(self._pass, before)]
+        known = None not in costs
+        return {
+            "count": count,
+            "cost_per_hour": round((costs[0] or 0.0) - (costs[1] or 0.0), 4) if known else None,
+            "machines": {name: number for name, number in machines.items() if number},
+            "without_machines": left,
+            "why": wanted.in_the_way(wanted.demand.classes[number]) if left else "",
+        }
+
+    @staticmethod
+    def _bought(done: packed.Pass) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for key, count in done.sold.items():
+            name = done.specs[key].vm_size
+            found[name] = found.get(name, 0) + count
+        return found
+
+    @staticmethod
+    def _hourly(done: packed.Pass, bought: t.Mapping[str, int]) -> t.Optional[float]:
+        """USD/hour of what a pass buys; None if a price is not known."""
+        prices = [(done.market.price(done.specs[key]), count) for key, count in done.sold.items()]
+        if any(price is None for price, _count in prices):
+            return None
+        return sum((price or 0.0) * count for price, count in prices)
+
+
+def _without_slurm(queue: Queue, fleet: Fleet) -> Queue:
+    """No jobs, and the machines that there are as nodes that take none: Slurm itself decides about both."""
+    names = [one.computer_name for item in fleet.scale_sets for one in item.instances if one.computer_name]
+    nodes = tuple(QueueNode(name, frozenset(), up=True, drained=True, jobs=1) for name in names)
+    return replace(queue, jobs=(), nodes=nodes)

@@ -19,7 +19,6 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet impo
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, ScaleSetSpec
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import listing, plain
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.answers import never
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass, demand, order
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.failures import remember
@@ -30,6 +29,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.mix impo
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import NodeView, Stacks
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer, Stack
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Choice, Market, New, Store
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.reasons import never
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import PREFIX
 
 # How often the plan is tried against itself before what it then has is taken.
@@ -287,19 +287,25 @@ class Pass:
                     yield job, [next(slots) for _piece in range(item.size)]
                 left -= min(tasks, left)
 
+    def in_the_way(self, item: JobClass) -> str:
+        """Why jobs of a class got no nodes."""
+        room = Store(self.market, self.limits).blocked(item)
+        if room is None:
+            return never(item, self.market)
+        if self.life.braked:
+            return self.life.braked
+        if room.count:
+            return f"there is no room for all of it at once: {room.reason}"
+        return room.reason
+
     def _notes(self) -> None:
-        store = Store(self.market, self.limits)
         for item in self.demand.classes:
             waiting = self.waiting(item)
             if not waiting:
                 continue
-            room = store.blocked(item)
-            if room is None:
-                reason = never(item, self.packer, self.market)
-                text = f"this job cannot start: {reason}" if reason else ""
-            else:
-                reason = self.life.braked or room.reason
-                text = f"waits: {reason}"
+            reason = self.in_the_way(item)
+            possible = Store(self.market, self.limits).blocked(item) is not None
+            text = f"waits: {reason}" if possible else f"this job cannot start: {reason}"
             self.decided.unmet((job.id for job in waiting), reason)
             for job in waiting:
                 self.decided.comment(job, text)
