@@ -56,8 +56,8 @@ _MACROS = frozenset(
         "activitytimer backgroundload benchmarktimer bin collector continue continueidletime credd defrag docker etc "
         "execute had highload history hostname hour include java kbdd kill lib libexec localname lock log lowport mail "
         "master maxsuspendtime maxvacatetime minute mpi negotiator parrot pid plugins ppid preempt preen procd "
-        "release_dir replication rooster run runbenchmarks sbin schedd scp sendmail shadow share singularity spool sshd standard "
-        "startd starter startidletime statetimer subsystem suspend tilde transferer username vanilla vm"
+        "release_dir replication rooster run runbenchmarks sbin schedd scp sendmail shadow share singularity spool "
+        "sshd standard startd starter startidletime statetimer subsystem suspend tilde transferer username vanilla vm"
     ).split()
 )
 # Words of the language that requirements are written in.
