@@ -188,7 +188,10 @@ class GridEngine(Driver):
         }
 
     def submit(self, ask: Ask, token: str) -> str:
-        words = ["qsub", "-terse", "-cwd", "-j", "y", "-o", f"{token}.log", "-q", ask.array, "-N", ask.name or token]
+        words = ["qsub", "-terse", "-cwd", "-j", "y", "-o", f"{token}.log", "-q", ask.array]
+        # qsub refuses some characters in names, and takes them in what is said about a job.
+        words += ["-N", "".join("_" if char in "/@:*?\\ " else char for char in ask.name or token)]
+        words += ["-ac", f"said={ask.name.replace(',', ';')}"] if ask.name else []
         if ask.nodes > 1:
             words += ["-pe", "mpi*", str(ask.nodes * ask.cpus)]
         elif ask.cpus > 1:
