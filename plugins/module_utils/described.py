@@ -162,7 +162,7 @@ def _startable(record: Record, value: t.Any) -> int:
 
 
 def _node(record: Record) -> QueueNode:
-    name = _required(record, "name").split(".")[0].lower()
+    name = _required(record, "name").split(".", maxsplit=1)[0].lower()
     jobs = record("jobs")
     count = len(jobs) if isinstance(jobs, list) else _whole(record, "jobs")
     totals = {
