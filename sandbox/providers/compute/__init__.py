@@ -15,7 +15,7 @@ from typing import Any
 
 from sandbox.arm.core import Core
 
-from . import beside, price_list, sizes
+from . import beside, kept_commands, price_list, sizes
 from .catalogue import Catalogue
 from .commands import Commands
 from .disks import DISK, SNAPSHOT, Disks
@@ -52,6 +52,7 @@ def register(core: Core) -> None:
     actions.register()
     Extensions(core).register()
     Commands(core).register()
+    kept_commands.register(core)
     VmServices(core, vms).register()
     works = ScaleSetWorks(core, limits, machines)
     works.register()

@@ -214,7 +214,7 @@ class ScaleSetWorks:
         with store.transaction():
             network.release([owner for row in rows for owner in owners(row)])
             self._machines.forget(row.id for row in rows)
-            store.delete(*[row.id for row in rows], children=False)
+            store.delete(*[row.id for row in rows])
 
     # power, model, tags
 
