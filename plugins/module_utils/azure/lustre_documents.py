@@ -27,12 +27,8 @@ _CONTAINER_ROLES = (
 
 def check_options(options: t.Mapping[str, t.Any]) -> None:
     """Raise one AzureError (InvalidOptions) with everything that is wrong with the options by themselves."""
-    wrong = [
-        (name, message)
-        for name, message in lustre.container_mistakes(
-            options.get("container") or "", options.get("logging_container") or ""
-        )
-    ]
+    containers = (options.get("container") or "", options.get("logging_container") or "")
+    wrong = lustre.container_mistakes(*containers)
     squash = options.get("root_squash")
     if squash:
         wrong += [(f"root_squash.{key}", message) for key, message in lustre.squash_mistakes(squash_of(squash))]
