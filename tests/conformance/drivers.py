@@ -134,7 +134,8 @@ class HTCondor(Driver):
     daemon = "condor"
 
     def definition(self, arrays: list[str]) -> dict[str, Any]:
-        quick = {"NEGOTIATOR_INTERVAL": 5, "NEGOTIATOR_CYCLE_DELAY": 2, "SCHEDD_INTERVAL": 5, "UPDATE_INTERVAL": 5}
+        quick = {"NEGOTIATOR_INTERVAL": 5, "NEGOTIATOR_CYCLE_DELAY": 2, "SCHEDD_INTERVAL": 5, "UPDATE_INTERVAL": 5,
+                 "CLASSAD_LIFETIME": 30}  # fmt: skip
         return {"scheduler": {"type": "htcondor", "condor_config": quick}}
 
     def files(self, ask: Ask, token: str) -> dict[str, str]:

@@ -161,7 +161,7 @@ def _jobs_on(ad: t.Mapping[str, t.Any], draining: bool) -> int:
     activities = ad.get("ChildActivity")
     if draining or not isinstance(activities, list):
         return slots
-    return min(slots, sum(activity != "Idle" for activity in activities))
+    return min(slots, len([activity for activity in activities if activity != "Idle"]))
 
 
 def _free(ad: t.Mapping[str, t.Any], what: str) -> int:
