@@ -34,7 +34,8 @@ def dispatch(core: Core, request: Request) -> Answer:
             request.rid = _identify(core, route, request)
         if request.method == "PUT" and route.kind == "resource" and request.id.types != ("resourceGroups",):
             _require_living_group(core, request)
-        if request.method in ("PUT", "PATCH") and not isinstance(request.body, dict):
+        bare = route.kind == "bare" and request.body is None
+        if request.method in ("PUT", "PATCH") and not bare and not isinstance(request.body, dict):
             message = "The request content was invalid and could not be deserialized: 'a JSON object is expected'."
             raise ArmError(400, "InvalidRequestContent", message, headers=GATEWAY)
         for guard in core.guards:

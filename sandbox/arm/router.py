@@ -22,7 +22,7 @@ SCOPE = "/{scope*}"
 @dataclass
 class Route:
     """``kind``: resource (the path is an id), child (id of the parent plus one segment: nested list or
-    action), list, other.
+    action), list, bare (a PUT whose URL says it all), other.
     """
 
     method: str

@@ -142,5 +142,5 @@ def register(core: Core) -> None:
     names = f"{SUBSCRIPTION}/tagNames"
     add("GET", names, tags.list_names, type=NAMES, kind="list")
     for below in ("", "/tagValues/{value}"):
-        add("PUT", f"{names}/{{tag}}{below}", tags.write_name, type=NAMES)
+        add("PUT", f"{names}/{{tag}}{below}", tags.write_name, type=NAMES, kind="bare")
         add("DELETE", f"{names}/{{tag}}{below}", tags.delete_name, type=NAMES)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sandbox.arm import ids
 from sandbox.arm.core import Core
-from sandbox.providers.network import usages
+from sandbox.providers.network import private_dns, usages
 from sandbox.providers.network.addresses import Addresses, mac
 from sandbox.providers.network.app_gateways import ApplicationGateways
 from sandbox.providers.network.base import NetworkType, invalid_reference
@@ -16,7 +16,7 @@ from sandbox.providers.network.fabric import Fabric, prefix_of
 from sandbox.providers.network.interfaces import Interfaces, subnet_of
 from sandbox.providers.network.load_balancers import LoadBalancers
 from sandbox.providers.network.peerings import Peerings
-from sandbox.providers.network.plain import ApplicationGroups, PublicPrefixes, RouteTables
+from sandbox.providers.network.plain import PLAIN, RouteTables
 from sandbox.providers.network.public import NatGateways, PublicAddresses
 from sandbox.providers.network.questions import Questions
 from sandbox.providers.network.security_groups import SecurityGroups
@@ -106,7 +106,7 @@ def register(core: Core) -> None:
         (groups, 70),
         (public, 80),
         (tables, 85),
-        *((plain(core, addresses, fabric), 85) for plain in (PublicPrefixes, ApplicationGroups)),
+        *((plain(core, addresses, fabric), 85) for plain in PLAIN),
     ]
     for provider, order in orders:
         core.router.resource(
@@ -127,5 +127,6 @@ def register(core: Core) -> None:
     web.add_actions()
     Questions(core, vnets).register()
     usages.register(core)
+    private_dns.register(core)
     core.offer("network", Network(core, addresses, fabric, interfaces, public))
     core.offer("network_recovered", fabric.recovered)

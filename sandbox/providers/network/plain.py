@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Network resources that are only kept: public prefixes, application security groups, route tables."""
+"""Network resources that are only kept: prefixes, application groups, route tables, plans, policies, watchers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sandbox.arm import ids, shapes
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.store import Resource
+from sandbox.providers import common
 from sandbox.providers.network.base import NAMESPACE, NetworkType, check_match, child, not_found, reference
 from sandbox.providers.network.fabric import VNET
 
@@ -94,6 +95,68 @@ class ApplicationGroups(NetworkType):
         return body
 
 
+class ProtectionPlans(NetworkType):
+    """ddosProtectionPlans. Nothing is protected."""
+
+    kind = "ddosProtectionPlans"
+
+    def build(self, request: Request, known: Resource | None) -> dict[str, Any]:
+        return {}
+
+    def shown(self, resource: Resource) -> dict[str, Any]:
+        users = self._users(resource)
+        return {**resource.body, "properties": {**resource.properties, **({"virtualNetworks": users} if users else {})}}
+
+    def _users(self, resource: Resource) -> list[dict[str, str]]:
+        return [
+            {"id": vnet.id}
+            for vnet in self.core.store.list(VNET, subscription=resource.rid.subscription)
+            if ids.key(reference(vnet.properties.get("ddosProtectionPlan"))) == ids.key(resource.id)
+        ]
+
+    def guard(self, resource: Resource) -> None:
+        users = self._users(resource)
+        if users:
+            text = f"Ddos protection plan {resource.id} cannot be deleted because it is in use by {users[0]['id']}."
+            raise ArmError(400, "DdosProtectionPlanInUse", text, details=[])
+
+
+class EndpointPolicies(NetworkType):
+    """serviceEndpointPolicies. No packet is asked where it goes."""
+
+    kind = "serviceEndpointPolicies"
+    shape: ClassVar[dict[str, Any]] = {
+        "serviceEndpointPolicyDefinitions": [
+            {"name": str, "properties": {"description": str, "service": str, "serviceResources": [str]}}
+        ]
+    }
+
+    def build(self, request: Request, known: Resource | None) -> dict[str, Any]:
+        given = request.body.get("properties") or {}
+        own = known.id if known else str(request.id)
+        entries = given.get("serviceEndpointPolicyDefinitions") or []
+        kind = f"{self.kind}/serviceEndpointPolicyDefinitions"
+        return {
+            "serviceEndpointPolicyDefinitions": [
+                child(own, kind, str(entry.get("name") or ""), entry.get("properties") or {}) for entry in entries
+            ]
+        }
+
+
+class Watchers(NetworkType):
+    """networkWatchers: one per region. None of their questions is answered."""
+
+    kind = "networkWatchers"
+
+    def build(self, request: Request, known: Resource | None) -> dict[str, Any]:
+        where = common.region(request, known)
+        for other in self.core.store.list(self.type, subscription=request.subscription):
+            if other.body["location"] == where and ids.key(other.id) != ids.key(request.id):
+                text = f"Cannot create more than 1 network watchers for this subscription in the region {where}."
+                raise ArmError(400, "NetworkWatcherCountLimitReached", text, details=[])
+        return {"runningOperationIdentifiers": []}
+
+
 class RouteTables(NetworkType):
     """routeTables. Booted machines do not follow them."""
 
@@ -171,6 +234,10 @@ class RouteTables(NetworkType):
         if users:
             text = f"Route table {resource.body['name']} is in use and cannot be deleted."
             raise ArmError(400, "InUseRouteTableCannotBeDeleted", text, details=[])
+
+
+PLAIN = (PublicPrefixes, ApplicationGroups, ProtectionPlans, EndpointPolicies, Watchers)
+"""Types without children that are resources."""
 
 
 def _split(routes: list[dict[str, Any]], name: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:

@@ -95,9 +95,9 @@ def test_tags_are_written_merged_and_deleted_as_a_resource(arm: Arm, scope: str)
 def test_tag_names_count_who_has_them(arm: Arm) -> None:
     network(arm)
     names = f"{SUBSCRIPTION}/tagNames"
-    assert code(arm.send("PUT", f"{names}/env/tagValues/test", {})) == (404, "TagNameNotFound")
-    assert arm.send("PUT", f"{names}/env", {}).status == 201
-    assert arm.send("PUT", f"{names}/env/tagValues/test", {}).status == 201
+    assert code(arm.send("PUT", f"{names}/env/tagValues/test")) == (404, "TagNameNotFound")
+    assert arm.send("PUT", f"{names}/env").status == 201
+    assert arm.send("PUT", f"{names}/env/tagValues/test").status == 201
     arm.send("PATCH", VNET, {"tags": {"env": "test"}})
     (entry,) = arm.send("GET", names).body["value"]
     assert (entry["tagName"], entry["count"]["value"], entry["values"][0]["count"]["value"]) == ("env", 1, 1)
