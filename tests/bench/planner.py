@@ -19,6 +19,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import pla
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner import packed  # noqa: E402
 
 from tests.bench import workload  # noqa: E402
+from tests.bench.bound import lower_bound  # noqa: E402
 
 Json = dict[str, t.Any]
 
@@ -47,6 +48,7 @@ def measure(doc: Json) -> Json:
         "jobs_unplaced": len(doc["jobs"]) - len(nodes_of),
         "existing_idle_unused": idle_in_vain(doc, spots, nodes_of),
         "peak_rss_mib": rss,
+        "lower_bound_per_h": round(lower_bound(doc), 2),
     }
 
 

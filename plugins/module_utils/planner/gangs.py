@@ -10,15 +10,18 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue impo
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer, Stack
 
-# USD/hour for one job, room for pieces, name of the group: the least is the best.
+# What it costs (USD/hour where nodes are bought), room for pieces, name of the group: the least is the best.
 Choice = tuple[float, int, str]
 
 
 class Gangs:
-    """Places such jobs one by one, the largest first; groups that run are filled before others grow."""
+    """Places such jobs one by one; groups that run are filled before others grow.
 
-    def __init__(self, packer: Packer) -> None:
-        self._packer = packer
+    Of the groups with enough free nodes the one with the fewest is taken, or the one with the most.
+    """
+
+    def __init__(self, packer: Packer, fewest: bool = True) -> None:
+        self._packer, self._sign = packer, 1 if fewest else -1
         self._slots: dict[tuple[int, str], tuple[int, int]] = {}
         self._near: dict[int, bool] = {}
         # Room is counted roughly where the pieces of a job differ: groups in which one did not fit are left alone.
@@ -34,7 +37,8 @@ class Gangs:
                 break
             # The group that is the best for one job stays the best until it is full: no need to look at all again.
             placed = 0
-            while placed < min(max(1, best[1] // item.size), count - done) and self._place_in(item, best[2]):
+            in_turn = best[1] // item.size if self._sign > 0 else 1
+            while placed < min(max(1, in_turn), count - done) and self._place_in(item, best[2]):
                 placed += 1
             done += placed
             if not placed:
@@ -42,14 +46,15 @@ class Gangs:
         return done
 
     def _fullest(self, item: JobClass) -> t.Optional[Choice]:
-        """Of the groups with enough free nodes the one with the fewest."""
+        """The group with enough free nodes that is to be taken."""
         best: t.Optional[Choice] = None
         near = self._wants_near(item)
         for group, stacks in self._packer.groups.items():
             if stacks and group not in self._tried and (stacks[0].kind.near or not near):
                 slots = self._slots_in(item, group)
-                if slots >= item.size and (best is None or (0.0, slots, group) < best):
-                    best = (0.0, slots, group)
+                found = (float(self._sign * slots), slots, group)
+                if slots >= item.size and (best is None or found < best):
+                    best = found
         return best
 
     def _to_grow(self, item: JobClass) -> t.Optional[Choice]:

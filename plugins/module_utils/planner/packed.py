@@ -34,6 +34,8 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view imp
 
 # How often the plan is tried against itself before what it then has is taken.
 _TRIES = 12
+# Up to so many jobs of several pieces, other ways to place them are tried.
+_FEW = 500
 
 
 def plan(cluster: Cluster, layout: Layout, queue: Queue, fleet: Fleet, catalog: Catalog, now: int) -> steps.Plan:
@@ -167,17 +169,35 @@ class Pass:
 
     def _all(self, store: t.Optional[Store], only: t.Optional[Choice]) -> tuple[Packer, dict[str, int]]:
         """Pack everything, the jobs that are hard to place first, whatever their turn is."""
-        packer = Packer(self.demand, self.supply(), self.market.kinds.values(), store)
-        gangs = Gangs(packer)
-        for item in sorted(self.demand.classes, key=hardness):
-            if item.size > 1:
-                self._place(packer, gangs, item, item.count)
+        packer = self._with_several(store, True, False)
+        few = sum(item.count for item in self.demand.classes if item.size > 1) <= _FEW
+        if few and (any(store.sold.values()) if store else self._several_left(packer)):
+            # Perhaps they fit onto what is there when they are placed in another way.
+            for fewest, turned in ((False, False), (True, True), (False, True)):
+                other = self._with_several(None, fewest, turned)
+                if not self._several_left(other):
+                    if store is not None:
+                        store.close()
+                    packer = other
+                    break
         sold = dict(store.sold) if store else {}
         if any(packer.left[item.number] for item in self.demand.classes if item.size == 1):
             packer, more = Mix(packer, self.market, self.limits, only).pack(store is not None)
             for key, count in more.sold.items() if more else ():
                 sold[key] = sold.get(key, 0) + count
         return packer, {key: count for key, count in sold.items() if count}
+
+    def _several_left(self, packer: Packer) -> int:
+        return sum(packer.left[item.number] for item in self.demand.classes if item.size > 1)
+
+    def _with_several(self, store: t.Optional[Store], fewest: bool, turned: bool) -> Packer:
+        """Place the jobs of several pieces."""
+        packer = Packer(self.demand, self.supply(), self.market.kinds.values(), store)
+        gangs = Gangs(packer, fewest)
+        several = sorted((item for item in self.demand.classes if item.size > 1), key=hardness)
+        for item in reversed(several) if turned else several:
+            self._place(packer, gangs, item, item.count)
+        return packer
 
     @staticmethod
     def _place(packer: Packer, gangs: Gangs, item: JobClass, count: int) -> int:
