@@ -108,7 +108,7 @@ import time
 import typing as t
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils import described
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import catalog, fleet, passes, report
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import fleet, passes, questions, report
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import Session, connect
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import (
@@ -148,8 +148,7 @@ def carry_out(session: Session, cluster: Cluster, queue: Queue, claim_wait: int,
         text = f"nothing was changed, Azure cannot be read: {'; '.join(seen.fleet.errors)}"
         raise AzureError(text, code="FleetIncomplete")
     observed = time.monotonic() - begun
-    known_sizes = catalog.sizes_in_tags(seen.tags.values())
-    offer, plan = catalog.lazily(session, cluster.location, known_sizes), layout(cluster)
+    offer, plan = questions.catalog_of(session, cluster, seen.tags.values()), layout(cluster)
     planner = slurm.plan if cluster.scheduler.type == "slurm" else packed.plan
 
     def decide(now_there: Fleet) -> Plan:

@@ -50,7 +50,7 @@ class Mistakes:
 
 def _path_key(path: str) -> list[tuple[int, int, str]]:
     parts = re.split(r"\[(\d+)\]|\.", path)
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
 
 
 def join(path: str, key: str) -> str:
