@@ -10,7 +10,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster im
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.options import options
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.reading import Mistakes, Section
 
-from . import Kind
+from . import Kind, slurm_accounting
 
 _BY_NAME = "the collection writes it from the definition"
 SLURM_CONF_OURS: t.Mapping[str, str] = {
@@ -49,7 +49,7 @@ PARTITION_OURS: t.Mapping[str, str] = {
 class Slurm(Kind):
     """Slurm: partitions, and any option of slurm.conf and cgroup.conf that does not follow from the definition."""
 
-    keys = ("slurm_conf", "cgroup_conf")
+    keys = ("slurm_conf", "cgroup_conf", "accounting")
     queues = "partitions"
 
     def read(self, section: Section) -> dict[str, t.Any]:
@@ -57,6 +57,7 @@ class Slurm(Kind):
         return {
             "slurm_conf": options(section, "slurm_conf", SLURM_CONF_OURS),
             "cgroup_conf": options(section, "cgroup_conf", {}),
+            "accounting": slurm_accounting.read(section, "accounting"),
         }
 
     def queue_options(self, section: Section, key: str) -> dict[str, t.Any]:
@@ -69,6 +70,7 @@ class Slurm(Kind):
 
     def check(self, mistakes: Mistakes, cluster: Cluster) -> None:
         """See `Kind.check`."""
+        slurm_accounting.check(mistakes, cluster.scheduler.options.get("accounting", {}))
         for name, value in cluster.scheduler.options.get("slurm_conf", {}).items():
             if name.lower() == "slurmctldparameters" and "cloud_dns" in value.lower().replace(" ", "").split(","):
                 mistakes.add(f"scheduler.slurm_conf.{name}", "must not have cloud_dns: names of nodes are in no DNS")
