@@ -93,7 +93,7 @@ FUNCTIONS: t.Mapping[str, t.Callable[..., Value]] = {
     "quantize": _quantize,
     "max": lambda items: max(items) if items else UNDEFINED,
     "min": lambda items: min(items) if items else UNDEFINED,
-    "sum": lambda items: sum(items),
+    "sum": sum,
     "size": lambda value: value if isinstance(value, Special) else len(value),
     "string": _text(str),
     "tolower": _text(str.lower),
