@@ -14,7 +14,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import def
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("roles/*/README.md"))]
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1aWx0LWJ5LWhhbmQtZm9yLXRlc3RzLW9ubHk test"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1aWx0LWJ5LWhhbmQtZm9yLXRlc3RzLW9ubHkuLi4u test"
 
 
 def blocks(page: Path) -> Iterator[str]:
