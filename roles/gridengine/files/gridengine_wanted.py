@@ -51,7 +51,7 @@ QUEUE: t.Mapping[str, str] = {
     "shell": "/bin/bash",
     # Scripts run with the interpreter that their first line names.
     "shell_start_mode": "unix_behavior",
-    # Machines can go at any time, spot ones are meant to: their jobs run again unless the user says qsub -r n.
+    # Machines can go at any time, spot ones are meant to: their jobs run again.
     "rerun": "TRUE",
 }
 CONFIGURATION: t.Mapping[str, str] = {

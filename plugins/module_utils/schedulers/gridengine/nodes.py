@@ -26,7 +26,7 @@ STATES: t.Mapping[str, str] = {
 }  # fmt: skip
 # States in which an instance gets no jobs until somebody or something else changes that.
 _CLOSED = frozenset("EdDsSCco")
-SUBMIT = "SUBMIT"
+SUBMIT, UNREACHABLE = "SUBMIT", "UNREACHABLE"
 _OURS = (commands.DRAIN, commands.IDLE_SINCE, commands.MEMORY)
 
 
@@ -132,7 +132,8 @@ def _node(name: str, host: _Host, mine: _Instances, jobs: t.Sequence[Listed], si
         memory_mib=memory,
         up=host.reports and not unreachable,
         drained=closed,
-        jobs=max(len(jobs), 1 if used else 0),
+        # Grid Engine keeps jobs on a host that it does not hear of, for ever if nobody says otherwise.
+        jobs=0 if unreachable else max(len(jobs), 1 if used else 0),
         idle_since=0 if used or jobs else int(_left(host, commands.IDLE_SINCE, 0)),
         gpus=free_gpus + int(taken.get(GPU, 0)),
         resources=tuple((kind, amount + taken.get(kind, 0)) for kind, amount in others),

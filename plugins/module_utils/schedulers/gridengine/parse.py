@@ -59,7 +59,8 @@ def queue(outputs: t.Mapping[str, Output], observed_at: int) -> Queue:
     )
     alike: Alike = {}
     pending = [_pending(job, known.get(job.number, jobs.Details()), alike, budget, skipped) for job in waiting]
-    active = [_active(job) for job in listed if not job.waits]
+    silent = frozenset(node.name for node in found if nodes.UNREACHABLE in node.flags and not node.up)
+    active = [_active(job, silent) for job in listed if not job.waits]
     return Queue(
         scheduler=NAME,
         cluster="",
@@ -128,8 +129,9 @@ def _pending(
     )
 
 
-def _active(job: jobs.Listed) -> Job:
-    hosts = tuple(sorted(host for host in job.slots if host))
+def _active(job: jobs.Listed, silent: t.AbstractSet[str]) -> Job:
+    """A job that runs, on the hosts that are heard of: what is on the others has to be given up with them."""
+    hosts = tuple(sorted(host for host in job.slots if host and host not in silent))
     return Job(
         id=job.id,
         state=_state(job.state),

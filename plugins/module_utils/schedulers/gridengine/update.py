@@ -15,7 +15,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers impor
 from . import commands
 from .asking import EXCLUSIVE, GPU, MEMORY
 from .jobs import as_context, quote
-from .nodes import SUBMIT
+from .nodes import SUBMIT, UNREACHABLE
 
 _NODE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62})")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
@@ -190,7 +190,13 @@ def _actions(step: _NodesStep) -> list[_Action]:
         if step.requeue:
             found.append((commands.requeue, lambda node: node.jobs > 0, "jobs wait again"))
         return found
-    return [(commands.requeue, lambda node: node.jobs > 0 and bool(node.partitions), "jobs wait again")]
+    return [
+        (
+            commands.requeue,
+            lambda node: bool(node.partitions) and (node.jobs > 0 or UNREACHABLE in node.flags),
+            "jobs wait again",
+        )
+    ]
 
 
 def _remove(number: int, known: t.Sequence[QueueNode]) -> t.Iterator[Write]:

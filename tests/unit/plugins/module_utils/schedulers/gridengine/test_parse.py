@@ -108,6 +108,22 @@ def test_a_host_that_crashed_is_not_up() -> None:
     assert (node.up, node.drained, node.flags) == (False, False, {"UNREACHABLE"})
 
 
+def test_jobs_do_not_keep_a_node_that_is_not_heard_of() -> None:
+    every = outputs()
+    name = "hpc-e8c07-000003"
+    jobs = every["jobs"].stdout.replace(
+        f"<name>hpc@{name}.internal.cloudapp.net</name>",
+        f"<name>hpc@{name}.internal.cloudapp.net</name><state>u</state>",
+    )
+    head, block = every["hosts"].stdout.split(f"<host name='{name}", 1)
+    value = block.index("'load_avg'>")
+    hosts = f"{head}<host name='{name}{block[:value]}'load_avg'>-<{block[value:].partition('<')[2]}"
+    queue = GridEngine().parse({**every, "jobs": Output(0, jobs), "hosts": Output(0, hosts)}, NOW)
+    (node,) = [node for node in queue.nodes if node.name == name]
+    assert (node.up, node.jobs, node.drained) == (False, 0, False)
+    assert {job.id: job.nodes for job in queue.jobs}["20"] == ()
+
+
 def test_a_host_that_was_not_added_to_the_end_is_no_node_yet() -> None:
     every = outputs()
     hosts = every["hosts"].stdout.replace("<resourcevalue name='node_array'", "<resourcevalue name='other'", 1)

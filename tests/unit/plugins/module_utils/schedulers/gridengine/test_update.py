@@ -107,6 +107,11 @@ def test_jobs_of_a_machine_that_is_gone_wait_again_before_it_is_forgotten() -> N
     assert found[-1] == "qconf -de hpc-1.internal"
 
 
+def test_a_node_that_is_silent_may_have_jobs_that_wait_again_when_it_is_given_up() -> None:
+    found = commands(queue(node("hpc-1", "UNREACHABLE", jobs=0)), plan.Remove(("hpc-1",), ""))
+    assert found[0] == "qmod -f -rq *@hpc-1.internal"
+
+
 def test_nodes_of_several_groups_leave_each_its_own() -> None:
     found = commands(queue(node("a"), node("b", labels=HTC)), plan.Remove(("a", "b"), ""))
     assert [text for text in found if "-dattr" in text] == [
