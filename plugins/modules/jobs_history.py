@@ -119,7 +119,7 @@ jobs:
     signal:
       description: The signal that ended it, 0 if none did.
       type: int
-skipped:
+not_understood:
   description: Records that are not understood.
   returned: always
   type: list
@@ -157,7 +157,8 @@ def main() -> None:
         module.fail_json(msg=f"the history of {name} cannot be read: {'; '.join(found.errors)}")
     for what in found.skipped[:5]:
         module.warn(what)
-    module.exit_json(changed=False, **{key: serial.dump(found)[key] for key in ("jobs", "skipped")})
+    # Ansible itself has a use for a result that is called skipped.
+    module.exit_json(changed=False, jobs=serial.dump(found.jobs), not_understood=list(found.skipped))
 
 
 if __name__ == "__main__":
