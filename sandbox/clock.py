@@ -42,7 +42,7 @@ class Alarm:
         self.call = None
 
 
-@dataclass
+@dataclass(eq=False)  # each is itself, however alike they are
 class _Pause:
     counted: bool
     over: bool = False

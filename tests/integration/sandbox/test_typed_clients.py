@@ -44,22 +44,29 @@ class Cloud:
         self.network = NetworkManagementClient(credential, subscription, **common)
         self.lustre = StorageCacheManagementClient(credential, subscription, **common)
         self.group = f"rg-{uuid.uuid4().hex[:8]}"
-        token = credential.get_token("https://management.azure.com/.default").token
-        url = f"https://management.azure.com/subscriptions/{subscription}/resourcegroups/{self.group}"
-        answer = requests.put(
-            f"{url}?api-version=2022-09-01",
-            json={"location": LOCATION},
-            headers={"Authorization": f"Bearer {token}"},
-            verify=ca,
-            proxies=proxies,
-            timeout=60,
-        )
-        assert answer.status_code == 201
+        self._token = credential.get_token("https://management.azure.com/.default").token
+        self._http: dict[str, t.Any] = {"verify": ca, "proxies": proxies}
+        self._url = f"https://management.azure.com/subscriptions/{subscription}/resourcegroups/{self.group}"
+        assert self.put("", {"location": LOCATION}).status_code == 201
         subnets = [{"name": "default", "properties": {"addressPrefix": "10.1.0.0/22"}}]
         properties = {"addressSpace": {"addressPrefixes": ["10.1.0.0/22"]}, "subnets": subnets}
         vnet = {"location": LOCATION, "properties": properties}
         made = self.network.virtual_networks.begin_create_or_update(self.group, "v", vnet).result()
         self.subnet = str(made.subnets[0].id)
+
+    def put(self, path: str, body: dict[str, t.Any]) -> requests.Response:
+        """A PUT below the group, without a typed client."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        url = f"{self._url}{path}?api-version=2022-09-01"
+        return requests.put(url, json=body, headers=headers, timeout=60, **self._http)
+
+    def containers(self, *names: str) -> list[str]:
+        """New containers of a new storage account; answers their ids."""
+        account = f"/providers/Microsoft.Storage/storageAccounts/a{uuid.uuid4().hex[:12]}"
+        body = {"location": LOCATION, "kind": "StorageV2", "sku": {"name": "Standard_LRS"}}
+        assert self.put(account, body).status_code == 202
+        made = [self.put(f"{account}/blobServices/default/containers/{name}", {}) for name in names]
+        return [answer.json()["id"] for answer in made]
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +76,12 @@ def cloud(sandbox: t.Any) -> Cloud:
 
 def test_a_file_system_has_a_life(cloud: Cloud) -> None:
     systems = cloud.lustre.aml_filesystems
+    data, log = cloud.containers("data", "log")
     properties = {
         "storageCapacityTiB": 16,
         "filesystemSubnet": cloud.subnet,
         "maintenanceWindow": {"dayOfWeek": "Friday", "timeOfDayUTC": "22:00"},
-        "hsm": {"settings": {"container": "/c/data", "loggingContainer": "/c/log"}},
+        "hsm": {"settings": {"container": data, "loggingContainer": log}},
     }
     body = {"location": LOCATION, "sku": {"name": "AMLFS-Durable-Premium-250"}, "properties": properties}
     made = systems.begin_create_or_update(cloud.group, "fs", body).result()
@@ -93,7 +101,7 @@ def test_a_file_system_has_a_life(cloud: Cloud) -> None:
 def test_a_subnet_is_checked_before(cloud: Cloud) -> None:
     asked = {"sku": {"name": "AMLFS-Durable-Premium-40"}, "storageCapacityTiB": 768, "location": LOCATION}
     size = cloud.lustre.get_required_aml_fs_subnets_size(asked).filesystem_subnet_size
-    assert size == 22
+    assert size == 1016
     cloud.lustre.check_aml_fs_subnets({**asked, "filesystemSubnet": cloud.subnet})
     with pytest.raises(HttpResponseError):
         cloud.lustre.check_aml_fs_subnets({**asked, "filesystemSubnet": f"{cloud.subnet}-not"})

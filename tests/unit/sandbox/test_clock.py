@@ -224,3 +224,20 @@ def test_nothing_that_is_azures_asks_the_host_for_the_time() -> None:
         if asked:
             found[path.relative_to(root).as_posix()] = len(asked)
     assert found == real
+
+
+def test_pauses_that_are_alike_end_on_their_own() -> None:
+    watch, ended = Clock(), list[str]()
+    watch.stop(NEW_YEAR)
+
+    def wait(name: str, seconds: float) -> None:
+        watch.pause(seconds)
+        ended.append(name)
+
+    threads = [threading.Thread(target=wait, args=(name, at)) for name, at in (("long", 0.3), ("short", 0.1))]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.02)
+    for thread in threads:
+        thread.join()
+    assert ended == ["short", "long"]
