@@ -231,6 +231,7 @@ def test_pauses_that_are_alike_end_on_their_own() -> None:
     watch.stop(NEW_YEAR)
 
     def wait(name: str, seconds: float) -> None:
+        watch.pause(0)
         watch.pause(seconds)
         ended.append(name)
 
