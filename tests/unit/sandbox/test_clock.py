@@ -226,19 +226,21 @@ def test_nothing_that_is_azures_asks_the_host_for_the_time() -> None:
     assert found == real
 
 
-def test_pauses_that_are_alike_end_on_their_own() -> None:
-    watch, ended = Clock(), list[str]()
+def test_a_pause_that_is_over_does_not_end_another_that_is_like_it() -> None:
+    watch = Clock()
     watch.stop(NEW_YEAR)
 
-    def wait(name: str, seconds: float) -> None:
+    def wait(seconds: float) -> None:
         watch.pause(0)
         watch.pause(seconds)
-        ended.append(name)
 
-    threads = [threading.Thread(target=wait, args=(name, at)) for name, at in (("long", 0.3), ("short", 0.1))]
-    for thread in threads:
+    long, short = (threading.Thread(target=wait, args=(seconds,)) for seconds in (60.0, 0.1))
+    for thread in (long, short):
         thread.start()
-        time.sleep(0.02)
-    for thread in threads:
-        thread.join()
-    assert ended == ["short", "long"]
+        time.sleep(0.05)
+    short.join()
+    assert long.is_alive()
+    watch.enter()
+    watch.leave()
+    long.join(10)
+    assert not long.is_alive()
