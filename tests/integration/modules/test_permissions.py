@@ -182,7 +182,8 @@ class Playbooks:
         system = {"resource_group": self.groups[0], "name": "scratch"}
         return [
             self._step("lustre_info", **system),
-            self._step("lustre", **self._scratch(), name="scratch", wait=False),
+            # Waited for: a poll in the background, which nobody waits for, needs its right at no certain time.
+            self._step("lustre", **self._scratch(), name="scratch"),
             self._step("lustre", "absent", **system, confirm="scratch"),
         ]
 
