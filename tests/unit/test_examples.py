@@ -63,6 +63,10 @@ def test_an_example_of_a_page_means_something(text: str) -> None:
     data = yaml.safe_load(text)
     if isinstance(data, dict) and "hpc_cluster" in data:
         assert mistakes(data["hpc_cluster"]) == []
+    elif isinstance(data, dict) and "module_defaults" not in data:
+        base = whole()  # a part of a definition: its sections say only what differs
+        merged = {key: {**base.get(key, {}), **part} if isinstance(part, dict) else part for key, part in data.items()}
+        assert mistakes(merged) == []
     elif isinstance(data, dict):
         assert set(data) <= {"module_defaults"}
         groups = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["action_groups"]
@@ -70,9 +74,18 @@ def test_an_example_of_a_page_means_something(text: str) -> None:
             assert name.removeprefix("group/azure_hpc.cluster.") in groups
             assert set(options) <= set(documentation(ROOT / "plugins/doc_fragments/azure.py")["options"])
     else:
-        for play in data:
-            for role in play["roles"]:
+        for item in data:
+            for role in item.get("roles", []):
                 check_role(role)
+            for name in item if "roles" not in item else ():
+                if name.startswith("azure_hpc.cluster."):
+                    assert list(unknown(item[name] or {}, fragments(module(name)), name)) == []
+        names = [name for item in data for name in item]
+        assert "roles" in names or any(name.startswith("azure_hpc.cluster.") for name in names)
+
+
+def module(name: str) -> Path:
+    return ROOT / "plugins/modules" / f"{name.removeprefix('azure_hpc.cluster.')}.py"
 
 
 def check_role(role: Mapping[str, Any]) -> None:
