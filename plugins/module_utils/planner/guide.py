@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.patterns import Pattern, Ware, best
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.patterns import Pattern, Ware, best, search
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.pools import Key, Pool, Pools
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.simplex import Program
 
@@ -24,6 +24,8 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.simplex 
 MANY = 40
 _TOGETHER = 24
 _ITERATIONS = 40
+# How far a better pattern is looked for where the quick way finds none.
+_VISITS = 250
 # A plan that would get better by less than this share is good enough.
 _GOOD = 2e-4
 _TRIFLE = 0.001
@@ -165,8 +167,11 @@ class Guide:
                 for bucket, cost in zip(self._buckets, costs)
                 if cost > 1e-9 and not bucket.alone and self._open(bucket, pool)
             ]
+            price = prices[self._fresh_row[pool.key]] * (1 + 1e-6) + _TRIFLE * pool.kind.worth + 1e-7
             worth, pattern = best(wares, pool.capacity)
-            if worth - _TRIFLE * pool.kind.worth > prices[self._fresh_row[pool.key]] * (1 + 1e-6) + 1e-7:
+            if worth <= price:
+                worth, pattern = search(wares, pool.capacity, price, _VISITS)
+            if worth > price:
                 added = self._add(pool, pattern) or added
         return added
 
