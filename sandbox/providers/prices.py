@@ -148,6 +148,8 @@ def _function(name: str, tokens: Tokens) -> tuple[Test, Tokens]:
 
 
 def _value(item: dict[str, Any], field: str) -> Any:
+    # The one field that filters call otherwise than items do.
+    field = "type" if field.lower() == "pricetype" else field
     if field in item:
         return item[field]
     lowered = {key.lower(): value for key, value in item.items()}

@@ -50,3 +50,8 @@ def test_long_lists_come_in_pages_that_link_to_each_other(tmp_path: Path) -> Non
     first, last = page({}), page({"$skip": "2000"})
     assert (first["Count"], first["NextPageLink"]) == (1000, "https://prices.azure.com/api/retail/prices?&$skip=1000")
     assert (last["Count"], last["NextPageLink"]) == (500, None)
+
+
+def test_filters_call_the_type_of_an_item_price_type() -> None:
+    assert parse("priceType eq 'Consumption'")({"type": "Consumption"})
+    assert not parse("priceType eq 'Reservation'")({"type": "Consumption"})
