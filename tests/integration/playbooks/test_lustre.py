@@ -39,19 +39,27 @@ def cluster(name: str, **managed: t.Any) -> dict[str, t.Any]:
 def play(sandbox: RunningSandbox, tmp_path: Path) -> t.Callable[..., str]:
     """Runs tasks of the playbooks' own between others; what Ansible printed."""
 
-    def run(wanted: dict[str, t.Any], *tasks: dict[str, t.Any], works: bool = True, **variables: t.Any) -> str:
+    def run(
+        wanted: dict[str, t.Any], *tasks: dict[str, t.Any], works: bool = True, until: str = "", **variables: t.Any
+    ) -> str:
         shared = {"hpc_cluster": wanted, **variables}
         plays = {"hosts": "localhost", "gather_facts": False, "vars": shared, "tasks": list(tasks)}
         plays["vars_files"] = [str(ROOT / "playbooks/vars/cluster.yml")]
         # Beside the playbooks' own, because templates are looked for next to the play.
         (tmp_path / "templates").symlink_to(ROOT / "playbooks/templates")
         (tmp_path / "play.yml").write_text(json.dumps([plays]))
-        program = Path(sys.executable).with_name("ansible-playbook")
+        command: list[t.Any] = [Path(sys.executable).with_name("ansible-playbook"), tmp_path / "play.yml"]
         environment = {**sandbox.environment, "ANSIBLE_NOCOLOR": "1", "HOME": str(tmp_path)}
-        command: list[t.Any] = [program, tmp_path / "play.yml"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert (done.returncode == 0) is works, done.stdout + done.stderr
-        return done.stdout
+        lines = []
+        with subprocess.Popen(
+            command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process:
+            for line in process.stdout or ():
+                lines.append(line)
+                if until and until in line:
+                    sandbox.run("fault", "clear")  # what hung goes on, now that it was seen
+        assert (process.returncode == 0) is works, "".join(lines)
+        return "".join(lines)
 
     return run
 
@@ -66,14 +74,13 @@ BEGIN = tasks_of("lustre", loop="{{ hpc_info.parameters.lustre }}", loop_control
 def test_a_file_system_is_begun_waited_for_in_lines_and_mounted_by_its_address(
     play: t.Callable[..., str], modules: Modules, sandbox: RunningSandbox, tmp_path: Path
 ) -> None:
-    sandbox.run("fault", "add", "Hang", "--method", "PUT", "--match", "*/amlFilesystems/*", "--delay", "4")
+    sandbox.run("fault", "add", "Hang", "--method", "PUT", "--match", "*/amlFilesystems/*", "--count", "1")
     keep = {"content": "{{ [hpc_file_systems, hpc_compute_mounts] | to_json }}", "dest": str(tmp_path / "out")}
-    said = play(
-        cluster("lustrous"), tasks_of("ground"), BEGIN, tasks_of("lustre_wait"), {"ansible.builtin.copy": keep},
-        hpc_lustre_look=1,
-    )  # fmt: skip
-    sandbox.run("fault", "clear")
-    assert "lustrous-scratch: Creating, Transitioning, 0 min of usually 10 to 17" in said
+    waiting = "lustrous-scratch: Creating, Transitioning, "
+    tasks = (tasks_of("ground"), BEGIN, tasks_of("lustre_wait"), {"ansible.builtin.copy": keep})
+    said = play(cluster("lustrous"), *tasks, until=waiting, hpc_lustre_look=1)
+    assert waiting in said
+    assert "min of usually 10 to 17" in said
     assert "lustrous-scratch: Succeeded, Available" in said
     systems, mounts = json.loads((tmp_path / "out").read_text())
     info = modules("lustre_info", resource_group="lustrous-rg", name="lustrous-scratch")["file_systems"][0]
