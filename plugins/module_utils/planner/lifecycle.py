@@ -96,6 +96,10 @@ class Life:
         if node is None:
             self._decided.shrink(machine, f"{machine.instance.instance_id} did not join within {timeout} s")
             return
+        if not (node.out_of_service or node.node.registered_at or node.node.last_busy or node.node.idle_since):
+            self._decided.shrink(machine, f"{node.name} did not join within {timeout} s")
+            self._decided.remove(node, "it did not join")
+            return
         since = _silent_since(node.node.reason)
         if since is None:
             if not node.out_of_service or node.ours:

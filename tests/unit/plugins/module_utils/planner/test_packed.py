@@ -407,6 +407,17 @@ def test_a_machine_that_never_joins_is_deleted_and_another_one_bought() -> None:
     assert of(plan, steps.Grow)[0].capacity == 1
 
 
+def test_a_node_that_was_added_and_never_joins_is_deleted_and_forgotten() -> None:
+    world = World(cluster(array("htc", SMALL)), silent={"demo-htc-d4sv5"})
+    world.submit("1")
+    world.settle()
+    assert not next(iter(world.nodes.values())).up
+    world.now += 901
+    plan = world.plan()
+    assert "did not join within 900 s" in of(plan, steps.Shrink)[0].reason
+    assert of(plan, steps.Remove)[0].nodes == tuple(world.nodes)
+
+
 def test_a_node_that_falls_silent_is_drained_then_deleted_after_a_while() -> None:
     world = idle()
     name = next(iter(world.nodes))
