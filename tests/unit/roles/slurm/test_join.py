@@ -96,3 +96,34 @@ def test_slurmd_that_runs_with_other_options_is_restarted(monkeypatch: pytest.Mo
         join.start_slurmd(options)
     assert [argv[1] for argv in commands.ran] == ["restart", "start", "restart"]
     assert (tmp_path / "slurmd").read_text() == "two\n"
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown", "update"),
+    [
+        (
+            "uid 2003 of carol is the uid of mallory",
+            "",
+            ("state=drain", "reason=accounts: uid 2003 of carol is the uid of mallory"),
+        ),
+        ("", "Reason=accounts: uid 2003 [root@2026-11-20]", ("state=resume",)),
+        ("", "Reason=bad disk [root@2026-11-20]", None),
+    ],
+)
+def test_a_node_without_its_users_is_drained_and_only_what_we_drained_comes_back(
+    reason: str, shown: str, update: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slurmd").write_text(join.slurmd_options("htc-1", join.Identity(ID, ()), "demo-head"))
+    (tmp_path / "join.json").write_text('{"cluster": "demo", "head": "demo-head", "private": "/srv/p"}')
+    commands = Commands({"scontrol": [shown]})
+    fetched: list[str] = []
+    monkeypatch.setattr(join, "SLURMD_OPTIONS", tmp_path / "slurmd")
+    monkeypatch.setattr(join.node, "CONFIGURATION", tmp_path / "join.json")
+    monkeypatch.setattr(join.node, "RUN", tmp_path)
+    monkeypatch.setattr(join.node, "run", commands)
+    monkeypatch.setattr(join, "fetch_key", lambda configuration: fetched.append(configuration.head))
+    join.refuse(reason)
+    assert [argv[2:] for argv in commands.ran if argv[1] == "update"] == (
+        [("nodename=htc-1", *update)] if update else []
+    )
+    assert fetched == (["demo-head"] if reason else [])
