@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue, QueueNode
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Output
@@ -41,10 +42,19 @@ def queue(outputs: t.Mapping[str, Output], observed_at: int) -> Queue:
         nodes = tuple(_node(ad, at) for at, ad in slots if ad.get("PartitionableSlot") is True)
         limits = _jobs.limits(settings)
         found, skipped = _jobs.read(_job_ads(outputs), machines(outputs), limits)
+        found = _without_dead(found, frozenset(node.name for node in nodes))
         cluster = settings.get("uid_domain", "")
     except ParseError as error:
         errors.append(str(error))
     return Queue("htcondor", cluster, observed_at, tuple(found), nodes, tuple(errors), tuple(skipped), kicks=True)
+
+
+def _without_dead(jobs: t.Sequence[Job], listed: t.AbstractSet[str]) -> list[Job]:
+    """Jobs without the nodes that the collector has not heard of for so long that it does not list them any more.
+
+    HTCondor counts such a job as running until its lease has ended; its machine must not be kept for it.
+    """
+    return [replace(job, nodes=tuple(name for name in job.nodes if name in listed)) for job in jobs]
 
 
 def _output(outputs: t.Mapping[str, Output], key: str, what: str) -> str:

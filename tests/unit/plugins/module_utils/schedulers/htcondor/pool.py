@@ -35,8 +35,8 @@ ATTRIBUTES = {"Arch": "X86_64", "OpSys": "LINUX", "FileSystemDomain": "c", "HasF
 def outputs(
     jobs: t.Any = (),
     slots: t.Any = (),
-    offers: t.Mapping[str, t.Any] = OFFERS,
-    attributes: t.Mapping[str, t.Any] = ATTRIBUTES,
+    offers: t.Mapping[str, t.Any] | None = None,
+    attributes: t.Mapping[str, t.Any] | None = None,
     config: str = "UPDATE_INTERVAL = 30\nUID_DOMAIN = c\n",
     started: int = NOW - 5000,
     **more: Output,
@@ -46,7 +46,15 @@ def outputs(
     return {
         "jobs": Output(0, jobs if isinstance(jobs, str) else json.dumps(list(jobs))),
         "slots": Output(0, slots if isinstance(slots, str) else json.dumps(list(slots))),
-        "machines": Output(0, json.dumps({"offers": offers, "attributes": attributes})),
+        "machines": Output(
+            0,
+            json.dumps(
+                {
+                    "offers": OFFERS if offers is None else offers,
+                    "attributes": ATTRIBUTES if attributes is None else attributes,
+                }
+            ),
+        ),
         "config": Output(0, config),
         "collector": Output(0, json.dumps(collector)),
         **more,

@@ -186,11 +186,15 @@ def test_a_job_that_wants_a_whole_node_has_one_alone() -> None:
     assert (found.exclusive, found.chunks[0].cpus) == (True, 1)
 
 
-def test_the_nodes_of_a_running_parallel_job_are_all_its_hosts() -> None:
-    found = only(
+def test_the_nodes_of_a_running_parallel_job_are_all_its_hosts_that_are_heard_of() -> None:
+    """One that died is still the job's for HTCondor, until the lease has ended: its machine is not kept for that."""
+    ad = job(
         JobStatus=2, JobUniverse=11, MaxHosts=2, RemoteHost="slot1_1@b.x", AllRemoteHosts="slot1_1@b.x,slot1_1@A.x"
     )
-    assert (found.id, found.state, found.nodes) == ("1.0", "running", ("a", "b"))
+    (both,) = read(outputs([ad], [slot("a"), slot("b")])).jobs
+    assert (both.id, both.state, both.nodes) == ("1.0", "running", ("a", "b"))
+    (one,) = read(outputs([ad], [slot("b")])).jobs
+    assert (one.state, one.nodes) == ("running", ("b",))
 
 
 def test_jobs_of_a_cluster_that_ask_for_different_things_keep_their_numbers() -> None:
