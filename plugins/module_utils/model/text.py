@@ -18,7 +18,7 @@ def plain(text: str, length: int = COMMENT_LENGTH) -> str:
 
 def clock(epoch: int) -> str:
     """Seconds since the epoch as people say it: 12:40 UTC."""
-    return datetime.datetime.fromtimestamp(epoch, datetime.UTC).strftime("%H:%M UTC")
+    return datetime.datetime.fromtimestamp(epoch, datetime.timezone.utc).strftime("%H:%M UTC")  # noqa: UP017 (Python 3.9)
 
 
 def listing(names: t.Sequence[str], most: int = 5) -> str:

@@ -9,6 +9,7 @@ plan that was carried out is followed by an empty one.
 
 from __future__ import annotations
 
+import itertools
 import math
 import typing as t
 
@@ -304,7 +305,7 @@ class Pass:
             left = item.count - self.packer.left[item.number]
             for job, tasks in item.jobs:
                 for _unused in range(min(tasks, left)):
-                    yield job, [next(slots) for _piece in range(item.size)]
+                    yield job, list(itertools.islice(slots, item.size))
                 left -= min(tasks, left)
 
     def in_the_way(self, item: JobClass) -> str:

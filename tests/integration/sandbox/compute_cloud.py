@@ -8,14 +8,13 @@ import base64
 import typing as t
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 pytest.importorskip("azure.mgmt.compute")
 pytest.importorskip("azure.mgmt.network")
 
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError  # noqa: F401  # the tests import both
+from azure.core.exceptions import HttpResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import ClientSecretCredential
 from azure.mgmt.compute import ComputeManagementClient
@@ -163,7 +162,6 @@ def linux() -> dict[str, t.Any]:
     return {"disablePasswordAuthentication": True, "ssh": {"publicKeys": keys}}
 
 
-@contextmanager
 def a_cloud(sandbox: t.Any) -> Iterator[Cloud]:
     """Clients with a group that goes away with them."""
     made = Cloud(sandbox)

@@ -9,13 +9,13 @@ import json
 import typing as t
 
 import pytest
+from azure.core.exceptions import ResourceNotFoundError
 
 from tests.integration.sandbox.compute_cloud import (
     DEBIAN,
     LOCATION,
     Cloud,
     HttpResponseError,
-    ResourceNotFoundError,
     a_cloud,
     code,
     create_vm,
@@ -26,8 +26,7 @@ from tests.integration.sandbox.compute_cloud import (
 
 @pytest.fixture(scope="module")
 def cloud(sandbox: t.Any) -> t.Iterator[Cloud]:
-    with a_cloud(sandbox) as made:
-        yield made
+    yield from a_cloud(sandbox)
 
 
 @pytest.fixture(scope="module")

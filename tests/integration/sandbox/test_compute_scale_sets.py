@@ -8,13 +8,13 @@ import re
 import typing as t
 
 import pytest
+from azure.core.exceptions import ResourceNotFoundError
 
 from tests.integration.sandbox.compute_cloud import (
     DEBIAN,
     LOCATION,
     Cloud,
     HttpResponseError,
-    ResourceNotFoundError,
     a_cloud,
     code,
     create_scale_set,
@@ -27,8 +27,7 @@ from tests.integration.sandbox.compute_cloud import (
 
 @pytest.fixture(scope="module")
 def cloud(sandbox: t.Any) -> t.Iterator[Cloud]:
-    with a_cloud(sandbox) as made:
-        yield made
+    yield from a_cloud(sandbox)
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,14 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.plan impor
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Queue
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Command, Output, Refusal, Write
 
-from . import commands, parse, update
+from . import commands, update
+from . import parse as reader
 
 
 class GridEngine:
     """Grid Engine as the modules see it."""
 
-    name = parse.NAME
+    name = reader.NAME
     environment = commands.ENVIRONMENT
     unset = commands.UNSET_PREFIXES
     unanswered = commands.UNANSWERED
@@ -38,11 +39,11 @@ class GridEngine:
 
     def again(self, outputs: t.Mapping[str, Output]) -> tuple[Command, ...]:
         """See `Scheduler.again`."""
-        return parse.again(outputs)
+        return reader.again(outputs)
 
     def parse(self, outputs: t.Mapping[str, Output], observed_at: int) -> Queue:
         """See `Scheduler.parse`."""
-        return parse.queue(outputs, observed_at)
+        return reader.queue(outputs, observed_at)
 
     def check(self, steps: t.Sequence[SchedulerStep]) -> tuple[Refusal, ...]:
         """See `Scheduler.check`."""
