@@ -81,7 +81,7 @@ def e2e(session: nox.Session) -> None:
 @nox.session
 def conformance(session: nox.Session) -> None:
     """Every scheduler through the same cases, each on a cluster of its own: booted nodes, the real scheduler."""
-    _pytest(session, "tests/conformance", "-q", "-n", "3", "--dist", "loadgroup")
+    session.run("python", "-m", "tests.conformance", *session.posargs)
 
 
 @nox.session

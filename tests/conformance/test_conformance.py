@@ -13,11 +13,7 @@ from tests.conformance.site import Site
 pytestmark = pytest.mark.booted
 
 
-# One worker for each scheduler: their clusters stand beside one another, and mostly wait.
-SCHEDULERS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in sorted(DRIVERS)]
-
-
-@pytest.fixture(scope="module", params=SCHEDULERS)
+@pytest.fixture(scope="module", params=sorted(DRIVERS))
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A cluster for all cases of a scheduler: they follow one another, as a site's days do."""
     driver = DRIVERS[request.param]()
