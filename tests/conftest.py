@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
+
 ROOT = Path(__file__).resolve().parent.parent
 COLLECTIONS = ROOT / ".dev" / "collections"
 
@@ -23,3 +25,9 @@ for entry in (str(COLLECTIONS), str(ROOT)):
         sys.path.insert(0, entry)
 os.environ.setdefault("ANSIBLE_COLLECTIONS_PATH", str(COLLECTIONS))
 os.environ.setdefault("ANSIBLE_INJECT_FACT_VARS", "false")
+
+# The same examples in every run, so that a run fails because of the change that it tests; new ones are looked for with
+# ./dev unit --hypothesis-profile=explore. Timing never fails a test.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("explore", max_examples=2000, deadline=None)
+hypothesis.settings.load_profile("same")
