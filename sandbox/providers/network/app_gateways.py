@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sandbox.arm import ids
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import NETWORK, Run
 from sandbox.arm.store import Resource
-from sandbox.providers.network.base import NetworkType, child, reference, require_reference
-from sandbox.providers.network.interfaces import forget, subnet_of
+from sandbox.providers.network.base import child, reference
+from sandbox.providers.network.faces import FacedType
+from sandbox.providers.network.interfaces import subnet_of
 
 # Collections whose entries are resources with ids of their own.
 PARTS = (
@@ -36,7 +36,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-class ApplicationGateways(NetworkType):
+class ApplicationGateways(FacedType):
     """Application gateways in a subnet, with a public or a private face."""
 
     kind = "applicationGateways"
@@ -57,9 +57,9 @@ class ApplicationGateways(NetworkType):
         for kind in PARTS:
             properties[kind] = [self._part(own, kind, entry) for entry in given.get(kind) or []]
         for entry in known.properties["frontendIPConfigurations"] if known else []:
-            self._release(entry)
+            self.release(entry)
         for entry in properties["frontendIPConfigurations"]:
-            self._face(entry)
+            self.hold(entry)
         for entry in properties["gatewayIPConfigurations"]:
             subnet_id = reference(entry["properties"].get("subnet"))
             if subnet_of(self.core, subnet_id) is None:
@@ -70,29 +70,6 @@ class ApplicationGateways(NetworkType):
     def _part(self, own: str, kind: str, given: dict[str, Any]) -> dict[str, Any]:
         properties = {**DEFAULTS.get(kind, {}), **(given.get("properties") or {})}
         return child(own, f"{self.kind}/{kind}", str(given.get("name") or ""), properties)
-
-    def _face(self, entry: dict[str, Any]) -> None:
-        target = reference(entry["properties"].get("publicIPAddress"))
-        if not target:
-            return
-        public = require_reference(self.core, target, entry["id"])
-        holder = reference(public.properties.get("ipConfiguration"))
-        if holder and ids.key(holder) != ids.key(entry["id"]):
-            text = f"Resource {entry['id']} is referencing public IP address {public.id} that is allocated to {holder}."
-            raise ArmError(400, "PublicIPAddressInUse", text, details=[])
-        public.properties["ipConfiguration"] = {"id": entry["id"]}
-        if "ipAddress" not in public.properties:
-            public.properties["ipAddress"] = self.addresses.public(public.id)
-        self.core.store.put(public)
-
-    def _release(self, entry: dict[str, Any]) -> None:
-        public = reference(entry["properties"].get("publicIPAddress"))
-        if public:
-            self.core.store.update(public, lambda found: forget(found, "ipConfiguration"))
-
-    def removed(self, resource: Resource) -> None:
-        for entry in resource.properties["frontendIPConfigurations"]:
-            self._release(entry)
 
     # actions
 

@@ -12,15 +12,10 @@ from sandbox.arm import ids, shapes
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.store import Resource
-from sandbox.providers.network.base import (
-    NetworkType,
-    child,
-    not_found,
-    reference,
-    require_reference,
-)
+from sandbox.providers.network.base import child, not_found, reference
 from sandbox.providers.network.fabric import prefix_of
-from sandbox.providers.network.interfaces import forget, subnet_of
+from sandbox.providers.network.faces import FacedType
+from sandbox.providers.network.interfaces import subnet_of
 
 RULE: dict[str, Any] = {
     "frontendPort": 0,
@@ -72,7 +67,7 @@ WRITABLE = ("backendAddressPools", "inboundNatRules")
 CHILD_SHAPE = [{"name": str, "properties": dict}]
 
 
-class LoadBalancers(NetworkType):
+class LoadBalancers(FacedType):
     """Load balancers; their rules, pools and probes live in their rows."""
 
     kind = "loadBalancers"
@@ -101,7 +96,7 @@ class LoadBalancers(NetworkType):
         kept = {ids.key(entry["id"]) for entry in made["frontendIPConfigurations"]}
         for entry in known.properties["frontendIPConfigurations"] if known else []:
             if ids.key(entry["id"]) not in kept:
-                self._release(entry)
+                self.release(entry)
         return made
 
     def _child(self, own: str, kind: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -135,19 +130,7 @@ class LoadBalancers(NetworkType):
             entry["zones"] = given["zones"]
         public, private = reference(properties.get("publicIPAddress")), reference(properties.get("subnet"))
         if public:
-            found = require_reference(self.core, public, entry["id"])
-            holder = reference(found.properties.get("ipConfiguration"))
-            if holder and ids.key(holder) != ids.key(entry["id"]):
-                text = (
-                    f"Resource {entry['id']} is referencing public IP address {found.id} that is already allocated to "
-                    f"resource {holder}."
-                )
-                raise ArmError(400, "PublicIPAddressInUse", text, details=[])
-            found.properties["ipConfiguration"] = {"id": entry["id"]}
-            if "ipAddress" not in found.properties and found.properties["provisioningState"] == "Succeeded":
-                found.properties["ipAddress"] = self.addresses.public(found.id)
-            self.core.store.put(found)
-            properties["publicIPAddress"] = {"id": found.id}
+            self.hold(entry)
         elif private:
             subnet = subnet_of(self.core, private)
             if subnet is None:
@@ -157,16 +140,6 @@ class LoadBalancers(NetworkType):
             found_address = self.addresses.allocate(subnet["id"], prefix_of(subnet), [entry["id"]], wanted=wanted)[0]
             properties |= {"privateIPAddress": found_address, "privateIPAddressVersion": "IPv4"}
             properties["subnet"] = {"id": subnet["id"]}
-
-    def _release(self, entry: dict[str, Any]) -> None:
-        self.addresses.release([entry["id"]])
-        public = reference(entry["properties"].get("publicIPAddress"))
-        if public:
-            self.core.store.update(public, lambda found: forget(found, "ipConfiguration"))
-
-    def removed(self, resource: Resource) -> None:
-        for entry in resource.properties["frontendIPConfigurations"]:
-            self._release(entry)
 
     def guard(self, resource: Resource) -> None:
         for pool in resource.properties["backendAddressPools"]:
