@@ -18,6 +18,7 @@ from . import views
 from .limits import VM
 from .shapes import Json, merge, refuse_while_deleting, tidy
 from .sizes import normal_location
+from .writes import delete_later
 
 EXTENSION = f"{VM}/extensions"
 COMMANDS = Style("commands", "Microsoft.Compute", output=True, headers={"azure-asyncnotification": "Enabled"})
@@ -67,17 +68,7 @@ class Extensions:
             )  # fmt: skip
 
     def delete(self, request: Request) -> Answer:
-        with self._core.store.transaction():
-            known = self._core.store.get(request.id)
-            if known is None:
-                self._core.require_group(request.subscription, request.group)
-                return Answer(204)
-            known.properties["provisioningState"] = "Deleting"
-            self._core.store.put(known)
-            location = known.body["location"]
-            return self._core.operations.begin(
-                request, "compute.extension.delete", known.id, style=COMPUTE, location=location, latency=15
-            )
+        return delete_later(self._core, request, "compute.extension.delete", 15)
 
     def work_put(self, run: Run) -> None:
         def change(extension: Resource) -> None:

@@ -10,13 +10,14 @@ from sandbox.arm.core import Core
 from sandbox.arm.errors import ArmError, invalid_parameter
 from sandbox.arm.ids import ResourceId
 from sandbox.arm.messages import Answer, Request
-from sandbox.arm.operations import COMPUTE, IMAGES, Run
+from sandbox.arm.operations import IMAGES, Run
 from sandbox.arm.store import Resource
 
 from .machines import Machines
 from .shapes import Json, required, tidy
 from .sizes import normal_location
 from .sources import IMAGE, driver_image_users, lookup
+from .writes import delete_later
 
 
 class Images:
@@ -148,16 +149,7 @@ class Images:
         return shown
 
     def delete(self, request: Request) -> Answer:
-        with self._core.store.transaction():
-            image = self._core.store.get(request.id)
-            if image is None:
-                self._core.require_group(request.subscription, request.group)
-                return Answer(204)
-            image.properties["provisioningState"] = "Deleting"
-            self._core.store.put(image)
-            return self._core.operations.begin(
-                request, "compute.image.delete", image.id, style=COMPUTE, location=image.body["location"], latency=5
-            )
+        return delete_later(self._core, request, "compute.image.delete", 5)
 
     # works
 

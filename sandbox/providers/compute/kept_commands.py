@@ -24,6 +24,7 @@ from .extensions import running
 from .limits import INSTANCE, VM
 from .shapes import Json, merge, tidy
 from .sizes import normal_location
+from .writes import delete_later
 
 HIDDEN = ("protectedParameters", "runAsPassword")
 WRITE, SCRIPT, DELETE = (f"compute.kept_command.{what}" for what in ("put", "script", "delete"))
@@ -106,15 +107,7 @@ class KeptCommands:
         }
 
     def delete(self, request: Request) -> Answer:
-        with self._core.store.transaction():
-            known = self._core.store.get(request.id)
-            if known is None:
-                self._core.require_group(request.subscription, request.group)
-                return Answer(204)
-            known.properties["provisioningState"] = "Deleting"
-            self._core.store.put(known)
-            location = known.body["location"]
-            return self._core.operations.begin(request, DELETE, known.id, style=COMPUTE, location=location, latency=10)
+        return delete_later(self._core, request, DELETE, 10)
 
 
 class _Works:

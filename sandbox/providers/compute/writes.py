@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a PUT and a PATCH of machines and scale sets begin: one transaction, its conditions, a new one or a known one."""
+"""How writes begin: PUT and PATCH of machines and scale sets, and the deletion of what nothing can be in the way of."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 
 from sandbox.arm.core import Core
 from sandbox.arm.messages import Answer, Request
+from sandbox.arm.operations import COMPUTE
 from sandbox.arm.store import Resource
 
 from .conditions import check_match
@@ -41,3 +42,16 @@ class Writes(ABC):
             known = self._core.require(request.id)
             check_match(request, known)
             return self._update(request, known, canonical(request.body), replace=False)
+
+
+def delete_later(core: Core, request: Request, work: str, latency: float) -> Answer:
+    """Answer the DELETE of what is kept until ``work`` has taken it away; 204 if it is not there."""
+    with core.store.transaction():
+        known = core.store.get(request.id)
+        if known is None:
+            core.require_group(request.subscription, request.group)
+            return Answer(204)
+        known.properties["provisioningState"] = "Deleting"
+        core.store.put(known)
+        location = known.body["location"]
+        return core.operations.begin(request, work, known.id, style=COMPUTE, location=location, latency=latency)
