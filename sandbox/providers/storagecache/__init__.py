@@ -12,7 +12,8 @@ from sandbox.arm.core import Core
 
 from .catalogue import Catalogue
 from .filesystems import FileSystems
-from .jobs import KINDS, Jobs
+from .job_status import KINDS
+from .jobs import Jobs
 
 
 def register(core: Core) -> None:

@@ -8,7 +8,6 @@ by itself, automatic jobs run until they are disabled, an expansion ends with th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 from sandbox.arm.core import Core
@@ -21,41 +20,12 @@ from sandbox.clock import clock
 from sandbox.providers import common
 
 from . import shapes
-from .content import MEBIBYTE, Content, Moved
-from .shapes import FILE_SYSTEM, Json
+from .content import Content, Moved
+from .job_status import AUTO_EXPORT, AUTO_IMPORT, EXPANSION, IMPORT, Kind, end, exported, first_status, imported, told
+from .shapes import Json
 
 START_SECONDS, IMPORT_SECONDS, EXPAND_SECONDS = 5.0, 120.0, 900.0
 INITIAL = "importJobInitialAmlfsPut"
-_ENTRIES = (
-    "importedFiles",
-    "importedDirectories",
-    "importedSymlinks",
-    "preexistingFiles",
-    "preexistingDirectories",
-    "preexistingSymlinks",
-)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of job. ``active`` and ``stop`` are the values of its adminStatus; ``stopped`` the state after it."""
-
-    name: str
-    active: str = ""
-    stop: str = ""
-    stopped: str = ""
-    needs_container: bool = True
-
-    @property
-    def type(self) -> str:
-        return f"{FILE_SYSTEM}/{self.name}"
-
-
-IMPORT = Kind("importJobs", "Active", "Cancel", "Canceled")
-AUTO_IMPORT = Kind("autoImportJobs", "Enable", "Disable", "Disabled")
-AUTO_EXPORT = Kind("autoExportJobs", "Enable", "Disable", "Disabled")
-EXPANSION = Kind("expansionJobs", needs_container=False)
-KINDS = (IMPORT, AUTO_IMPORT, AUTO_EXPORT, EXPANSION)
 _MODES = ("Fail", "Skip", "OverwriteIfDirty", "OverwriteAlways")
 
 
@@ -219,9 +189,9 @@ class Jobs:
             job = store.get(run.resource_id)
             if job is None or job.properties["status"]["state"] != "InProgress":
                 return
-            _end(self._kind, job, "Completed")
+            end(self._kind, job, "Completed")
             if moved is not None:
-                _told(job, moved)
+                told(job, moved)
             store.put(job)
             if self._kind is EXPANSION:
                 store.update(begun.rid.parent, partial(_expanded, self._core, job))
@@ -253,18 +223,18 @@ class Jobs:
             return
         content, given = Content(self._core, file_system), job.properties
         if self._kind is AUTO_EXPORT:
-            exported = content.take(given["autoExportPrefixes"])
-            self._core.store.update(job.id, lambda row: _exported(row, exported))
+            taken = content.take(given["autoExportPrefixes"])
+            self._core.store.update(job.id, lambda row: exported(row, taken))
             return
         known = list(job.internal.get("names", []))
         removed = content.forget(known) if given["enableDeletions"] else []
         brought = content.bring(given["autoImportPrefixes"], given["conflictResolutionMode"], given["maximumErrors"])
         brought.removed = removed
-        self._core.store.update(job.id, lambda row: _imported(row, brought))
+        self._core.store.update(job.id, lambda row: imported(row, brought))
 
     def work_stop(self, run: Run) -> None:
         def change(job: Resource) -> None:
-            _end(self._kind, job, self._kind.stopped)
+            end(self._kind, job, self._kind.stopped)
             job.properties["provisioningState"] = "Succeeded"
 
         self._core.store.update(run.resource_id, change)
@@ -289,102 +259,10 @@ def _expanded(core: Core, job: Resource, file_system: Resource) -> None:
     )
 
 
-def _end(kind: Kind, job: Resource, state: str) -> None:
-    """Write the end of a job into its status, unless it is over."""
-    status, now = job.properties["status"], stamp(clock.now())
-    if status["state"] not in ("InProgress", "Cancelling", "Disabling"):
-        return
-    status["state"] = state
-    status["statusMessage"] = state
-    if kind is IMPORT:
-        status["lastCompletionTime"] = now
-        return
-    status["statusCode"] = "Success"
-    if kind is EXPANSION:
-        status.update(percentComplete=100.0, completionTimeUTC=now)
-        return
-    status["lastCompletionTimeUTC"] = now
-    if kind is AUTO_IMPORT:
-        status.update(scanStartTime=status["lastStartedTimeUTC"], scanEndTime=now)
-        status["blobSyncEvents"]["lastTimeFullySynchronized"] = now
-
-
 def job_body(kind: Kind, rid: ResourceId, location: str, settings: Json) -> Json:
     """A job that has just begun."""
     properties = {"provisioningState": "Creating", **settings, "status": first_status(kind, stamp(clock.now()))}
     return {"name": rid.name, "id": str(rid), "type": kind.type, "location": location, "properties": properties}
-
-
-def first_status(kind: Kind, now: str) -> Json:
-    """The status of a job that has just begun: nothing was seen and nothing moved yet."""
-    nothing = dict.fromkeys(_ENTRIES, 0)
-    if kind is IMPORT:
-        counts = ("totalBlobsWalked", "blobsWalkedPerSecond", "totalBlobsImported", "blobsImportedPerSecond")
-        ends = {"totalErrors": 0, "totalConflicts": 0}
-        return {"state": "InProgress", **dict.fromkeys(counts, 0), **nothing, **ends, "lastStartedTime": now}
-    if kind is AUTO_IMPORT:
-        counts = ("totalBlobsWalked", "rateOfBlobWalk", "totalBlobsImported", "rateOfBlobImport")
-        ends = {"totalErrors": 0, "totalConflicts": 0}
-        events = {**nothing, "totalBlobsImported": 0, "rateOfBlobImport": 0, **ends, "deletions": 0}
-        head = {"state": "InProgress", **dict.fromkeys(counts, 0)}
-        return {**head, **nothing, **ends, "blobSyncEvents": events, "lastStartedTimeUTC": now}
-    if kind is AUTO_EXPORT:
-        totals = ("totalFilesExported", "totalMiBExported", "totalFilesFailed", "exportIterationCount")
-        names = ("FilesDiscovered", "MiBDiscovered", "FilesExported", "MiBExported", "FilesFailed")
-        current = {f"currentIteration{name}": 0 for name in names}
-        return {"state": "InProgress", **dict.fromkeys(totals, 0), **current, "lastStartedTimeUTC": now}
-    return {"state": "InProgress", "percentComplete": 0.0, "startTimeUTC": now}
-
-
-def _told(job: Resource, moved: Moved) -> None:
-    """Write into the status of an import what was done and how it ended."""
-    status = job.properties["status"]
-    status.update(
-        totalBlobsWalked=moved.walked,
-        totalBlobsImported=len(moved.moved),
-        importedFiles=len(moved.moved),
-        preexistingFiles=len(moved.there) + len(moved.conflicts),
-        totalErrors=len(moved.errors),
-        totalConflicts=len(moved.conflicts),
-    )
-    if moved.stopped:
-        status["state"] = "Failed"
-        why = f"{moved.conflicts[0]} exists in the file system" if moved.conflicts else moved.errors[-1]
-        status["statusMessage"] = f"The import was ended: {why}."
-    elif moved.errors:
-        status["state"] = "CompletedPartial"
-        status["statusMessage"] = f"{len(moved.errors)} blobs were not imported: {moved.errors[0]}."
-
-
-def _imported(job: Resource, moved: Moved) -> None:
-    """Add to the status of an automatic import."""
-    status = job.properties["status"]
-    events = status["blobSyncEvents"]
-    status["totalBlobsWalked"] = moved.walked
-    for row in (status, events):
-        row["totalBlobsImported"] += len(moved.moved)
-        row["importedFiles"] += len(moved.moved)
-        row["totalErrors"] = len(moved.errors)
-        row["totalConflicts"] = len(moved.conflicts)
-    events["deletions"] += len(moved.removed)
-    names = {*job.internal.get("names", []), *moved.moved, *moved.there} - set(moved.removed)
-    job.internal["names"] = sorted(names)
-
-
-def _exported(job: Resource, moved: Moved) -> None:
-    """Add to the status of an automatic export."""
-    status = job.properties["status"]
-    status["totalFilesExported"] += len(moved.moved)
-    status["totalMiBExported"] += moved.bytes // MEBIBYTE
-    status["totalFilesFailed"] += len(moved.errors)
-    status["exportIterationCount"] += 1
-    status.update(
-        currentIterationFilesDiscovered=len(moved.moved) + len(moved.errors),
-        currentIterationFilesExported=len(moved.moved),
-        currentIterationFilesFailed=len(moved.errors),
-        currentIterationMiBDiscovered=moved.bytes // MEBIBYTE,
-        currentIterationMiBExported=moved.bytes // MEBIBYTE,
-    )
 
 
 def initial_import(core: Core, file_system: Resource) -> Resource | None:
@@ -400,6 +278,6 @@ def initial_import(core: Core, file_system: Resource) -> Resource | None:
     given = {"importPrefixes": prefixes, "conflictResolutionMode": "Skip", "maximumErrors": -1, "adminStatus": "Active"}
     job = Resource(str(rid), job_body(IMPORT, rid, file_system.body["location"], given))
     job.properties["provisioningState"] = "Succeeded"
-    _end(IMPORT, job, "Completed")
-    _told(job, Content(core, file_system).bring(prefixes, "Skip"))
+    end(IMPORT, job, "Completed")
+    told(job, Content(core, file_system).bring(prefixes, "Skip"))
     return job
