@@ -10,7 +10,7 @@ import typing as t
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import hostlist, offers, plan
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue, QueueNode
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import plain
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Command, Refusal, Write
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Command, Refusal, Write, checking
 
 from . import commands
 from .asking import EXCLUSIVE, GPU, MEMORY
@@ -29,44 +29,36 @@ _NOTHING = (plan.Claim, plan.Release, plan.Wake, plan.Kick)
 
 def check(steps: t.Sequence[plan.SchedulerStep]) -> tuple[Refusal, ...]:
     """Everything in the steps that is not what it should be: a node name, a job id, a label, an amount."""
-    return tuple(Refusal(number, message) for number, step in enumerate(steps) for message in _check_step(step))
+    return checking.refusals(steps, _check_step)
 
 
 def _check_step(step: plan.SchedulerStep) -> t.Iterator[str]:
     if isinstance(step, _NOTHING):
         yield "is nothing that Grid Engine needs"
     elif isinstance(step, plan.Comment):
-        yield from _mismatch(_JOB, "job id", step.job)
+        yield from checking.mismatch(_JOB, "job id", step.job)
     elif isinstance(step, plan.Add):
         yield from _check_add(step)
     else:
-        if not step.nodes:
-            yield "names no node"
-        for node in step.nodes:
-            yield from _mismatch(_NODE, "node name", node)
+        yield from checking.names(_NODE, step.nodes)
         if isinstance(step, plan.Drain):
-            yield from _mismatch(_TEXT, "reason", step.reason)
+            yield from checking.mismatch(_TEXT, "reason", step.reason)
 
 
 def _check_add(step: plan.Add) -> t.Iterator[str]:
-    yield from _mismatch(_NODE, "node name", step.node)
-    yield from _mismatch(_HOST, "host name", step.hostname or step.node)
+    yield from checking.mismatch(_NODE, "node name", step.node)
+    yield from checking.mismatch(_HOST, "host name", step.hostname or step.node)
     labels = dict(step.labels)
     for name in (offers.NODE_ARRAY, offers.VM_SIZE):
         if name not in labels:
             yield f"has no label {name}"
     for name, value in step.labels:
-        yield from _mismatch(_WORD, "label", name)
-        yield from _mismatch(_WORD, "value of a label", value)
+        yield from checking.mismatch(_WORD, "label", name)
+        yield from checking.mismatch(_WORD, "value of a label", value)
     for name, _amount in step.resources:
-        yield from _mismatch(_WORD, "resource", name)
+        yield from checking.mismatch(_WORD, "resource", name)
     if step.cpus < 1 or step.memory_mib < 0 or step.gpus < 0:
         yield "offers less than nothing"
-
-
-def _mismatch(pattern: t.Pattern[str], what: str, value: str) -> t.Iterator[str]:
-    if not pattern.fullmatch(value):
-        yield f"{value!r} is not a {what}"
 
 
 def writes(steps: t.Sequence[plan.SchedulerStep], queue: Queue) -> tuple[tuple[Write, ...], tuple[Refusal, ...]]:

@@ -10,7 +10,7 @@ import typing as t
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import plan
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue, QueueNode
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import plain
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Refusal, Write
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Refusal, Write, checking
 
 from . import commands
 
@@ -23,26 +23,18 @@ _NOT_OURS = (plan.Add, plan.Claim, plan.Release, plan.Wake)
 
 def check(steps: t.Sequence[plan.SchedulerStep]) -> tuple[Refusal, ...]:
     """Everything in the steps that is not what it should be."""
-    return tuple(Refusal(number, message) for number, step in enumerate(steps) for message in _check_step(step))
+    return checking.refusals(steps, _check_step)
 
 
 def _check_step(step: plan.SchedulerStep) -> t.Iterator[str]:
     if isinstance(step, _NOT_OURS):
         yield "is nothing that HTCondor needs: its machines make themselves known"
     elif isinstance(step, plan.Comment):
-        yield from _mismatch(_JOB, "job id", step.job)
+        yield from checking.mismatch(_JOB, "job id", step.job)
     elif isinstance(step, (plan.Drain, plan.Resume, plan.Remove)):
-        if not step.nodes:
-            yield "names no node"
-        for name in step.nodes:
-            yield from _mismatch(_NODE, "node name", name)
+        yield from checking.names(_NODE, step.nodes)
         if isinstance(step, plan.Drain):
-            yield from _mismatch(_TEXT, "reason", step.reason)
-
-
-def _mismatch(pattern: t.Pattern[str], what: str, value: str) -> t.Iterator[str]:
-    if not pattern.fullmatch(value):
-        yield f"{value!r} is not a {what}"
+            yield from checking.mismatch(_TEXT, "reason", step.reason)
 
 
 def writes(steps: t.Sequence[plan.SchedulerStep], queue: Queue) -> tuple[tuple[Write, ...], tuple[Refusal, ...]]:

@@ -10,7 +10,7 @@ import typing as t
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import plan
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue, QueueNode
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import listing, plain
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Refusal, Write
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Refusal, Write, checking
 
 from . import commands, parse
 
@@ -25,26 +25,18 @@ _NodesStep = t.Union[plan.Drain, plan.Resume, plan.Remove]
 
 def check(steps: t.Sequence[plan.SchedulerStep]) -> tuple[Refusal, ...]:
     """Everything in the steps that is not what it should be: a host name, a job id, a reason."""
-    return tuple(Refusal(number, message) for number, step in enumerate(steps) for message in _check_step(step))
+    return checking.refusals(steps, _check_step)
 
 
 def _check_step(step: plan.SchedulerStep) -> t.Iterator[str]:
     if isinstance(step, _NO_USE):
         yield "is nothing that LSF needs: its hosts add themselves"
     elif isinstance(step, plan.Comment):
-        yield from _mismatch(_JOB, "job id", step.job)
+        yield from checking.mismatch(_JOB, "job id", step.job)
     else:
-        if not step.nodes:
-            yield "names no node"
-        for node in step.nodes:
-            yield from _mismatch(_NODE, "node name", node)
+        yield from checking.names(_NODE, step.nodes)
         if isinstance(step, plan.Drain) and not commands.harmless(step.reason):
             yield "has no reason"
-
-
-def _mismatch(pattern: t.Pattern[str], what: str, value: str) -> t.Iterator[str]:
-    if not pattern.fullmatch(value):
-        yield f"{value!r} is not a {what}"
 
 
 def writes(steps: t.Sequence[plan.SchedulerStep], queue: Queue) -> tuple[tuple[Write, ...], tuple[Refusal, ...]]:

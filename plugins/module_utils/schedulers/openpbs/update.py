@@ -10,7 +10,7 @@ import typing as t
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import offers, plan
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue, QueueNode
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import listing, plain
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Refusal, Write
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Refusal, Write, checking
 
 from . import asking, commands
 
@@ -28,45 +28,37 @@ _NodesStep = t.Union[plan.Drain, plan.Resume, plan.Remove]
 
 def check(steps: t.Sequence[plan.SchedulerStep]) -> tuple[Refusal, ...]:
     """Everything in the steps that is not what it should be: a node name, a job id, an address, a resource."""
-    return tuple(Refusal(number, message) for number, step in enumerate(steps) for message in _check_step(step))
+    return checking.refusals(steps, _check_step)
 
 
 def _check_step(step: plan.SchedulerStep) -> t.Iterator[str]:
     if isinstance(step, _NO_USE):
         yield "is nothing that PBS needs"
     elif isinstance(step, plan.Comment):
-        yield from _mismatch(_JOB, "job id", step.job)
+        yield from checking.mismatch(_JOB, "job id", step.job)
     elif isinstance(step, plan.Add):
         yield from _check_add(step)
     elif not isinstance(step, plan.Kick):
-        if not step.nodes:
-            yield "names no node"
-        for node in step.nodes:
-            yield from _mismatch(_NODE, "node name", node)
+        yield from checking.names(_NODE, step.nodes)
         if isinstance(step, plan.Drain) and not commands.harmless(step.reason):
             yield "has no reason"
 
 
 def _check_add(step: plan.Add) -> t.Iterator[str]:
-    yield from _mismatch(_NODE, "node name", step.node)
+    yield from checking.mismatch(_NODE, "node name", step.node)
     if step.hostname:
-        yield from _mismatch(_HOST, "host name", step.hostname)
+        yield from checking.mismatch(_HOST, "host name", step.hostname)
     if step.address:
-        yield from _mismatch(_ADDRESS, "address", step.address)
+        yield from checking.mismatch(_ADDRESS, "address", step.address)
     for queue in step.partitions:
-        yield from _mismatch(_QUEUE, "queue", queue)
+        yield from checking.mismatch(_QUEUE, "queue", queue)
     for name, value in step.labels:
-        yield from _mismatch(_RESOURCE, "resource", name)
-        yield from _mismatch(_VALUE, "value of a resource", value)
+        yield from checking.mismatch(_RESOURCE, "resource", name)
+        yield from checking.mismatch(_VALUE, "value of a resource", value)
     for name, _amount in step.resources:
-        yield from _mismatch(_RESOURCE, "resource", name)
+        yield from checking.mismatch(_RESOURCE, "resource", name)
     if min(step.cpus, step.memory_mib, step.gpus, *(value for _name, value in step.resources), 0) < 0:
         yield "offers less than nothing"
-
-
-def _mismatch(pattern: t.Pattern[str], what: str, value: str) -> t.Iterator[str]:
-    if not pattern.fullmatch(value):
-        yield f"{value!r} is not a {what}"
 
 
 def writes(steps: t.Sequence[plan.SchedulerStep], queue: Queue) -> tuple[tuple[Write, ...], tuple[Refusal, ...]]:

@@ -10,7 +10,7 @@ import typing as t
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import hostlist, plan
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue, QueueNode
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import plain
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Command, Refusal, Write
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Command, Refusal, Write, checking
 
 from . import commands
 
@@ -26,31 +26,23 @@ _POWER_OFF = frozenset(("POWERED_DOWN", "POWERING_DOWN"))
 
 def check(steps: t.Sequence[plan.SchedulerStep]) -> tuple[Refusal, ...]:
     """Everything in the steps that is not what it should be: a node name, a job id, an address, a resource id."""
-    return tuple(Refusal(number, message) for number, step in enumerate(steps) for message in _check_step(step))
+    return checking.refusals(steps, _check_step)
 
 
 def _check_step(step: plan.SchedulerStep) -> t.Iterator[str]:
     if isinstance(step, plan.Claim):
-        yield from _mismatch(_NODE, "node name", step.node)
-        yield from _mismatch(_RESOURCE_ID, "resource id", step.instance_id)
-        yield from _mismatch(_ADDRESS, "address", step.address)
-        yield from _mismatch(_HOSTNAME, "host name", step.hostname)
+        yield from checking.mismatch(_NODE, "node name", step.node)
+        yield from checking.mismatch(_RESOURCE_ID, "resource id", step.instance_id)
+        yield from checking.mismatch(_ADDRESS, "address", step.address)
+        yield from checking.mismatch(_HOSTNAME, "host name", step.hostname)
     elif isinstance(step, plan.Comment):
-        yield from _mismatch(_JOB, "job id", step.job)
+        yield from checking.mismatch(_JOB, "job id", step.job)
     elif isinstance(step, (plan.Add, plan.Kick)):
         yield "is nothing that Slurm needs"
     else:
-        if not step.nodes:
-            yield "names no node"
-        for node in step.nodes:
-            yield from _mismatch(_NODE, "node name", node)
+        yield from checking.names(_NODE, step.nodes)
         if isinstance(step, plan.Drain):
-            yield from _mismatch(_TEXT, "reason", step.reason)
-
-
-def _mismatch(pattern: t.Pattern[str], what: str, value: str) -> t.Iterator[str]:
-    if not pattern.fullmatch(value):
-        yield f"{value!r} is not a {what}"
+            yield from checking.mismatch(_TEXT, "reason", step.reason)
 
 
 def writes(steps: t.Sequence[plan.SchedulerStep], queue: Queue) -> tuple[tuple[Write, ...], tuple[Refusal, ...]]:
