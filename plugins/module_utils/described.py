@@ -11,6 +11,7 @@ import re
 import typing as t
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import serial
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Scheduler
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.kinds.custom import STATES
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Chunk, Job, Queue, QueueNode
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers.custom import JOBS, NODES, program
@@ -24,6 +25,13 @@ Record = t.Callable[[str], t.Any]
 
 class MappingError(ValueError):
     """A value that is not what its field has to be; the text says which."""
+
+
+def read(plain: t.Mapping[str, t.Any], scheduler: Scheduler) -> Queue:
+    """The queue from what ``queue_info`` answered for any scheduler. Raises SerialError for what is no such answer."""
+    if scheduler.type == "custom":
+        return queue(plain, scheduler.options)
+    return serial.load(Queue, plain, "queue")
 
 
 def queue(plain: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any]) -> Queue:

@@ -175,10 +175,7 @@ def main() -> None:
     check, options = module.check_mode, module.params
     with failures_reported(module, definition.DefinitionError, serial.SerialError), connect(options) as session:
         cluster = definition.read(options["definition"])
-        if cluster.scheduler.type == "custom":
-            queue = described.queue(options["queue"], cluster.scheduler.options)
-        else:
-            queue = serial.load(Queue, options["queue"], "queue")
+        queue = described.read(options["queue"], cluster.scheduler)
         log = "" if check else options["decision_log"] or cluster.autoscale.decision_log
         try:
             result = carry_out(session, cluster, queue, options["claim_wait"], check)

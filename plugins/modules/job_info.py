@@ -88,6 +88,7 @@ requests:
 
 import time
 
+from ansible_collections.azure_hpc.cluster.plugins.module_utils import described
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import questions
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import connect
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import (
@@ -99,7 +100,6 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import 
 )
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import definition, serial
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import layout
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Queue
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.answers import Answers
 
 OPTIONS = Arguments(
@@ -118,12 +118,7 @@ def main() -> None:
     options, now = module.params, int(time.time())
     with failures_reported(module, definition.DefinitionError, serial.SerialError), connect(options) as session:
         cluster = definition.read(options["definition"])
-        if cluster.scheduler.type == "custom":
-            from ansible_collections.azure_hpc.cluster.plugins.module_utils import described
-
-            queue = described.queue(options["queue"], cluster.scheduler.options)
-        else:
-            queue = serial.load(Queue, options["queue"], "queue")
+        queue = described.read(options["queue"], cluster.scheduler)
         fleet, catalog = questions.observed(session, cluster, queue, now)
         answers = Answers(cluster, layout(cluster), queue, fleet, catalog, now)
         wanted = options["jobs"]

@@ -8,9 +8,9 @@ import typing as t
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import hostlist
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import plan as steps
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import ScaleSet, Unavailable
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet, ScaleSet, Unavailable
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import ScaleSetSpec
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import listing, plain
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import (
     COMING,
@@ -22,6 +22,12 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view imp
 
 COMMENTS = 200
 _SETTLED = ("succeeded", "failed", "")
+
+
+def not_read(queue: Queue, fleet: Fleet) -> tuple[steps.Unmet, ...]:
+    """Why a pass changes nothing: what of queue and fleet could not be read completely; empty if all could."""
+    unread = [*(f"the queue: {error}" for error in queue.errors), *(f"Azure: {error}" for error in fleet.errors)]
+    return tuple(steps.Unmet((), f"nothing was changed, cannot read {text}") for text in unread)
 
 
 class Seen(t.Protocol):

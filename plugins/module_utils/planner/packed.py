@@ -20,7 +20,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet impo
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, ScaleSetSpec
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import listing, plain
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions, not_read
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass, demand, order
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.failures import remember
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.gangs import Gangs
@@ -45,9 +45,9 @@ def plan(cluster: Cluster, layout: Layout, queue: Queue, fleet: Fleet, catalog: 
     If queue or fleet could not be read completely, the plan is empty and says so. Planning again after the plan's
     Azure part (with the fleet listed again, and `limits.with_growth` applied to the catalog) asks for nothing twice.
     """
-    unread = [*(f"the queue: {error}" for error in queue.errors), *(f"Azure: {error}" for error in fleet.errors)]
+    unread = not_read(queue, fleet)
     if unread:
-        return steps.Plan(unmet=tuple(steps.Unmet((), f"nothing was changed, cannot read {text}") for text in unread))
+        return steps.Plan(unmet=unread)
     return Pass(cluster, layout, queue, fleet, catalog, now).plan()
 
 
@@ -139,14 +139,14 @@ class Pass:
         return sum(prices[key] * count for key, count in self.sold.items())
 
     def _floor(self, choice: Choice) -> float:
-        """Less than what any plan with this size alone costs; endless if it cannot take all jobs."""
-        store = Store(self.market, self.limits, choice)
-        if not all(store.fitting(item, piece) for item in self.demand.classes for piece in item.pieces):
+        """Less than what any plan with this size alone costs; endless if it cannot take all jobs that any size can."""
+        store, wanted = Store(self.market, self.limits, choice), self._for_sale()
+        if not all(store.fitting(item, piece) for item in wanted for piece in item.pieces):
             return math.inf
         stacks = [one for one in self.supply() if not isinstance(one.tags[0], New)]
         most = 0.0
         for name in ("cpus", "memory", "gpus"):
-            pieces = ((item.count * piece.count, piece) for item in self.demand.classes for piece in item.pieces)
+            pieces = ((item.count * piece.count, piece) for item in wanted for piece in item.pieces)
             needed = sum(count * getattr(piece, name) for count, piece in pieces)
             free = sum(getattr(one, name) * len(one.tags) for one in stacks)
             if needed > free and not getattr(choice.kind, name):
@@ -211,13 +211,14 @@ class Pass:
             done += 1
         return done
 
+    def _for_sale(self) -> list[JobClass]:
+        """The classes for which there are machines to buy at all, whatever the limits are."""
+        store = Store(self.market, self.limits)
+        return [item for item in self.demand.classes if all(store.fitting(item, piece) for piece in item.pieces)]
+
     def _short(self, packer: Packer) -> bool:
         """Whether limits left out jobs that could have machines otherwise."""
-        store = Store(self.market, self.limits)
-        return any(
-            packer.left[item.number] and all(store.fitting(item, piece) for piece in item.pieces)
-            for item in self.demand.classes
-        )
+        return any(packer.left[item.number] for item in self._for_sale())
 
     def _in_order(self, packer: Packer) -> Packer:
         """Pack the jobs in the order of the queue: what is short goes to those in front."""

@@ -15,7 +15,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster im
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, kept_nodes
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Queue
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions, not_read
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.failures import error_code, remember
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.notes import Notes
@@ -40,9 +40,9 @@ def plan(cluster: Cluster, layout: Layout, queue: Queue, fleet: Fleet, catalog: 
     If queue or fleet could not be read completely, the plan is empty and says so. Planning again after the plan's
     Azure part (with the fleet listed again, and `limits.with_growth` applied to the catalog) asks for nothing twice.
     """
-    unread = [*(f"the queue: {error}" for error in queue.errors), *(f"Azure: {error}" for error in fleet.errors)]
+    unread = not_read(queue, fleet)
     if unread:
-        return steps.Plan(unmet=tuple(steps.Unmet((), f"nothing was changed, cannot read {text}") for text in unread))
+        return steps.Plan(unmet=unread)
     view = View(layout, queue, fleet)
     decided = Decisions(view)
     wanted = Judge(cluster, view, decided, now).judge()
