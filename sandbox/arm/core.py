@@ -160,6 +160,13 @@ class Core:
         )
         return Answer(200, {"value": [resource.body for resource in found]})
 
+    def delete_handler(self, request: Request) -> Answer:
+        """The plain DELETE, done at once."""
+        self.require_group(request.subscription, request.group)
+        known = self.store.exists(request.id)
+        self.store.delete(request.id)
+        return Answer(200 if known else 204)
+
     @staticmethod
     def answer(resource: Resource, status: int = 200) -> Answer:
         """The resource's body, with its etag as a header if it has one."""

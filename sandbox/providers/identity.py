@@ -76,13 +76,6 @@ class Identities:
         changed = self._core.store.update(request.id, change)
         return Answer(200, changed.body if changed else None)
 
-    def delete(self, request: Request) -> Answer:
-        self._core.require_group(request.subscription, request.group)
-        if not self._core.store.exists(request.id):
-            return Answer(204)
-        self._core.store.delete(request.id)
-        return Answer(200)
-
     def associated(self, request: Request) -> Answer:
         """Resources that use the identity."""
         wanted, found = ids.key(self._core.require(request.id).id), []
@@ -103,7 +96,7 @@ def register(core: Core) -> None:
         get=core.get_handler,
         put=identities.put,
         patch=identities.patch,
-        delete=identities.delete,
+        delete=core.delete_handler,
         list=core.list_handler,
         list_all=core.list_handler,
     )

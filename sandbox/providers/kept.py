@@ -70,10 +70,7 @@ class Kept(ABC):
         return Answer(200, resource.body)
 
     def delete(self, request: Request) -> Answer:
-        self._core.require_group(request.subscription, request.group)
-        known = self._core.store.exists(request.id)
-        self._core.store.delete(request.id)
-        return Answer(200 if known else 204)
+        return self._core.delete_handler(request)
 
     def routes(self) -> None:
         listed = self._core.list_handler

@@ -200,12 +200,6 @@ class Workspaces:
             self._core.store.put(resource)
         return Answer(200, resource.body)
 
-    def delete(self, request: Request) -> Answer:
-        self._core.require_group(request.subscription, request.group)
-        known = self._core.store.exists(request.id)
-        self._core.store.delete(request.id)
-        return Answer(200 if known else 204)
-
     def shared_keys(self, request: Request) -> Answer:
         keys = self._core.require(request.id).internal["keys"]
         return Answer(200, {"primarySharedKey": keys[0], "secondarySharedKey": keys[1]})
@@ -250,7 +244,7 @@ def register(core: Core) -> None:
         get=core.get_handler,
         put=workspaces.put,
         patch=workspaces.patch,
-        delete=workspaces.delete,
+        delete=core.delete_handler,
         list=core.list_handler,
         list_all=core.list_handler,
     )
