@@ -8,6 +8,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from .lustre import ManagedLustre
+from .monitoring import Monitoring
 from .users import Group, User
 
 
@@ -202,6 +203,7 @@ class Cluster:
     users: tuple[User, ...] = ()
     groups: tuple[Group, ...] = ()
     autoscale: AutoscalePolicy = field(default_factory=AutoscalePolicy)
+    monitoring: t.Optional[Monitoring] = None
     tags: t.Mapping[str, str] = field(default_factory=dict)
 
     def array(self, name: str) -> NodeArray:

@@ -12,6 +12,7 @@ import typing as t
 from . import cluster as _cluster
 from . import definition_rules as _rules
 from . import lustre_definition as _lustre
+from . import monitoring_definition as _monitoring
 from . import users as _users
 from .catalog import Catalog
 from .kinds import Kind, kinds
@@ -107,8 +108,13 @@ def _whole(top: Section, kind: Kind) -> _cluster.Cluster:
         users=_users.read_users(top),
         groups=_users.read_groups(top),
         autoscale=_autoscale(top.section("autoscale", _names(_cluster.AutoscalePolicy))),
+        monitoring=_monitored(top, name),
         tags=_tags(top),
     )
+
+
+def _monitored(top: Section, name: str) -> t.Optional[_monitoring.Monitoring]:
+    return _monitoring.read(top.section("monitoring", _monitoring.KEYS), name) if top.has("monitoring") else None
 
 
 def _names(cls: type) -> tuple[str, ...]:
