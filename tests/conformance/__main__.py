@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
-import threading
 
+from tests import side_by_side
 from tests.conformance.drivers import DRIVERS
 
 
@@ -21,28 +20,10 @@ def main(arguments: list[str]) -> int:
     if unknown:
         print(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(sorted(DRIVERS))}", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    processes: list[subprocess.Popen[str]] = []
-    threads = []
-    try:
-        for name in names:
-            command = [sys.executable, "-m", "pytest", "tests/conformance", "-v", "-k", name, *more]
-            process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            processes.append(process)
-            threads.append(threading.Thread(target=_show, args=(name, process)))
-            threads[-1].start()
-        for thread in threads:
-            thread.join()
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                process.terminate()
-    return max(process.wait() for process in processes)
-
-
-def _show(name: str, process: subprocess.Popen[str]) -> None:
-    for line in process.stdout or ():
-        print(f"{name:10} {line}", end="", flush=True)
+    signal.signal(signal.SIGTERM, side_by_side.on_terminate)
+    pytest = [sys.executable, "-m", "pytest", "tests/conformance", "-v", *more]
+    ended = side_by_side.run([[(name, [*pytest, "-k", name])] for name in names])
+    return max(status for status, _seconds in ended.values())
 
 
 if __name__ == "__main__":

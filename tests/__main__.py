@@ -1,0 +1,34 @@
+"""Everything that CI runs: ``python -m tests``.
+
+What computes and what waits for machines to boot run side by side, each in its own order.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+
+from tests import side_by_side
+
+COMPUTING = ("lint", "unit", "sanity", "integration")
+BOOTING = ("e2e", "conformance", "molecule")
+
+
+def main() -> int:
+    """Answers 1 if a step failed."""
+    signal.signal(signal.SIGTERM, side_by_side.on_terminate)
+    ended = side_by_side.run([_steps(COMPUTING), _steps(BOOTING)])
+    print()
+    for name in (*COMPUTING, *BOOTING):
+        status, seconds = ended[name]
+        print(f"{name:12} {seconds:6.0f} s  {'passed' if status == 0 else f'FAILED ({status})'}")
+    return int(any(status for status, _seconds in ended.values()))
+
+
+def _steps(names: Sequence[str]) -> side_by_side.Steps:
+    return [(name, [sys.executable, "-m", "nox", "--no-venv", "--session", name]) for name in names]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
