@@ -13,10 +13,13 @@ from . import cluster as _cluster
 from . import definition_rules as _rules
 from . import lustre_definition as _lustre
 from . import monitoring_definition as _monitoring
+from . import storage as _storages
+from . import storage_definition as _storage
 from . import users as _users
 from .catalog import Catalog
 from .kinds import Kind, kinds
 from .lustre import ROOT as LUSTRE_ROOT
+from .monitoring import Monitoring
 from .reading import Mistake, Mistakes, Section, join, prefix
 
 KINDS = kinds()
@@ -105,6 +108,7 @@ def _whole(top: Section, kind: Kind) -> _cluster.Cluster:
             _file_system(Section(top.mistakes, item, path, _names(_cluster.FileSystem)), name)
             for path, item in top.items("file_systems", ())
         ),
+        storage_accounts=_accounts(top),
         users=_users.read_users(top),
         groups=_users.read_groups(top),
         autoscale=_autoscale(top.section("autoscale", _names(_cluster.AutoscalePolicy))),
@@ -113,8 +117,15 @@ def _whole(top: Section, kind: Kind) -> _cluster.Cluster:
     )
 
 
-def _monitored(top: Section, name: str) -> t.Optional[_monitoring.Monitoring]:
+def _monitored(top: Section, name: str) -> t.Optional[Monitoring]:
     return _monitoring.read(top.section("monitoring", _monitoring.KEYS), name) if top.has("monitoring") else None
+
+
+def _accounts(top: Section) -> tuple[_storages.StorageAccount, ...]:
+    sections = [
+        Section(top.mistakes, item, path, _storage.ACCOUNT_KEYS) for path, item in top.items("storage_accounts", ())
+    ]
+    return tuple(_storage.read_account(section, _tags(section)) for section in sections)
 
 
 def _names(cls: type) -> tuple[str, ...]:
