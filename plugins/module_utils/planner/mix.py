@@ -124,14 +124,17 @@ class Mix:
         return found
 
     def _floor(self, choice: Choice) -> float:
-        """Less than any plan with this size alone costs; endless if it cannot take all classes."""
+        """Less than any plan with this size alone costs; endless if it cannot take all classes that any size can."""
         kind, most = choice.kind, 0.0
+        wanted = [
+            item for item in self._items if any(item.number in pool.open_to for _c, pool, _r in self._pools.choices)
+        ]
         for name in _DIMENSIONS:
-            needed = sum(getattr(item.pieces[0], name) * self._base.left[item.number] for item in self._items)
+            needed = sum(getattr(item.pieces[0], name) * self._base.left[item.number] for item in wanted)
             free = sum(getattr(one, name) * len(one.tags) for one in self._base.stacks if one.cpus >= 0)
             if getattr(kind, name):
                 most = max(most, (needed - free) / getattr(kind, name))
-        if not all(self._base.suits(item, 0, kind) for item in self._items):
+        if not all(self._base.suits(item, 0, kind) for item in wanted):
             return math.inf
         return max(0, math.ceil(most - 1e-9)) * choice.price
 
