@@ -118,7 +118,11 @@ class Parameters:
         """Options of the module lustre for each managed file system, by the name that it has in the definition
         (``file_system``); for one that is only used, where it is.
         """
-        managed = [(system.name, system.managed) for system in self._cluster.file_systems if system.managed]
+        managed = [
+            (system.name, system.managed)
+            for system in self._cluster.file_systems
+            if isinstance(system.managed, ManagedLustre)
+        ]
         return [
             {"file_system": name, "own": not one.id, **(self._used(one) if one.id else self._made(one))}
             for name, one in managed

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from .lustre import ManagedLustre
 from .monitoring import Monitoring
+from .mounting import Beegfs, Blobfuse, LocalDisks
+from .storage import ManagedBlob, ManagedFiles, ManagedNetApp, StorageAccount
 from .users import Group, User
 
 
@@ -125,9 +127,11 @@ class Partition:
 
 @dataclass(frozen=True)
 class FileSystem:
-    """``export`` on ``server`` (``head``, a host name, an address) is mounted at ``path``; ``type`` is nfs or lustre.
+    """``export`` on ``server`` (``head``, a host name, an address) is mounted at ``path``.
 
-    Of type lustre, ``server`` is the management server; that of a ``managed`` one is known when Azure has made it.
+    ``type`` is nfs, lustre, local, blobfuse or beegfs. Of type lustre and beegfs, ``server`` is the management server;
+    that of a ``managed`` one is known when Azure has made it. Local disks and blobs (``account``, ``container``) have
+    no server and no export.
     """
 
     name: str
@@ -136,7 +140,12 @@ class FileSystem:
     server: str = "head"
     type: str = "nfs"
     options: str = ""
-    managed: t.Optional[ManagedLustre] = None
+    managed: t.Union[ManagedLustre, ManagedNetApp, ManagedFiles, ManagedBlob, None] = None
+    account: str = ""
+    container: str = ""
+    local: t.Optional[LocalDisks] = None
+    blobfuse: t.Optional[Blobfuse] = None
+    beegfs: t.Optional[Beegfs] = None
 
 
 @dataclass(frozen=True)
@@ -200,6 +209,7 @@ class Cluster:
     login: t.Optional[Machine] = None
     image: Image = field(default_factory=Image)
     file_systems: tuple[FileSystem, ...] = ()
+    storage_accounts: tuple[StorageAccount, ...] = ()
     users: tuple[User, ...] = ()
     groups: tuple[Group, ...] = ()
     autoscale: AutoscalePolicy = field(default_factory=AutoscalePolicy)

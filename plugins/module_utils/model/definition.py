@@ -13,18 +13,20 @@ from . import cluster as _cluster
 from . import definition_rules as _rules
 from . import lustre_definition as _lustre
 from . import monitoring_definition as _monitoring
+from . import mounting as _mounting
 from . import storage as _storages
 from . import storage_definition as _storage
 from . import users as _users
 from .catalog import Catalog
 from .kinds import Kind, kinds
 from .lustre import ROOT as LUSTRE_ROOT
+from .lustre import ManagedLustre
 from .monitoring import Monitoring
 from .reading import Mistake, Mistakes, Section, join, prefix
 
 KINDS = kinds()
-FILE_SYSTEMS = ("nfs", "lustre")
 DEFAULT_IMAGE = {"publisher": "Debian", "offer": "debian-13", "sku": "13-gen2", "version": "latest"}
+_Managed = t.Union[ManagedLustre, _storages.ManagedStorage, None]
 _MACHINE_KEYS = ("vm_size", "public_ip", "os_disk_gib", "subnet")
 _RESOURCE_GROUP = r"[A-Za-z0-9_.()-]{0,89}[A-Za-z0-9_()-]"
 _RESOURCE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}[A-Za-z0-9_]|[A-Za-z0-9]"
@@ -285,26 +287,53 @@ def _image(section: Section, cluster: str, resource_group: str) -> _cluster.Imag
 
 
 def _file_system(section: Section, cluster: str) -> _cluster.FileSystem:
-    kind = section.text("type", "nfs", choices=FILE_SYSTEMS)
+    kind = section.text("type", "nfs", choices=_mounting.TYPES)
     name = section.text("name", pattern=r"[a-z][a-z0-9_-]{0,31}", rule="must be a-z, 0-9, _ and -, at most 32")
-    managed = None
-    if section.has("managed"):
-        below = section.section("managed", _lustre.KEYS)
-        managed = _lustre.read(below, f"{cluster}-{name}", _tags(below))
-        if section.has("server"):
-            section.wrong("server", "is Azure's business where the file system is managed")
+    managed = _managed(section, kind, cluster, name) if section.has("managed") else None
     path = section.text("path", pattern=_rules.PATH, rule=_rules.PATH_RULE)
+    server = ""
+    if kind in _mounting.SERVED and not managed:
+        server = section.text("server", "head", _HOST, "must be head, a host name or an address")
     return _cluster.FileSystem(
         name=name,
         path=path,
-        export=section.text("export", LUSTRE_ROOT if kind == "lustre" else path, _rules.PATH, _rules.PATH_RULE),
-        server="" if managed else section.text("server", "head", _HOST, "must be head, a host name or an address"),
+        export=section.text("export", _export(kind, path, managed), _rules.PATH, _rules.PATH_RULE),
+        server=server,
         type=kind,
         options=section.text(
-            "options", "", r"[A-Za-z0-9_.,=:/+-]*", "must be mount options with commas, without spaces"
+            "options",
+            _mount_options(managed) or _mounting.OPTIONS.get(kind, ""),
+            r"[A-Za-z0-9_.,=:/+-]*",
+            "must be mount options with commas, without spaces",
         ),
         managed=managed,
+        **_mounting.read_sections(section, kind, name),
     )
+
+
+def _managed(section: Section, kind: str, cluster: str, name: str) -> _Managed:
+    """What Azure runs for a file system; None if its type has no such thing, or if it cannot be read."""
+    for key in ("server", "export") if kind == "nfs" else ("server",):
+        if section.has(key):
+            section.wrong(key, "is Azure's business where the file system is managed")
+    if kind == "lustre":
+        below = section.section("managed", _lustre.KEYS)
+        return _lustre.read(below, f"{cluster}-{name}", _tags(below))
+    if kind == "nfs":
+        below = section.section("managed", _storage.KEYS)
+        return _storage.read(below, cluster, name, _tags(below))
+    section.wrong("managed", "is for file systems of type lustre or nfs")
+    return None
+
+
+def _export(kind: str, path: str, managed: _Managed) -> str:
+    if kind == "lustre":
+        return LUSTRE_ROOT
+    return _storages.export(managed) if isinstance(managed, _storages.MANAGED) else path
+
+
+def _mount_options(managed: _Managed) -> str:
+    return _storages.mount_options(managed) if isinstance(managed, _storages.MANAGED) else ""
 
 
 def _autoscale(section: Section) -> _cluster.AutoscalePolicy:

@@ -15,6 +15,8 @@ from dataclasses import replace
 from . import layout as _layout
 from . import lustre_definition as _lustre
 from . import monitoring_definition as _monitoring
+from . import mounting as _mounting
+from . import storage_rules as _storage
 from . import users as _users
 from .catalog import Catalog, VmSize
 from .cluster import AutoscalePolicy, Cluster, NodeArray, SizeChoice
@@ -84,7 +86,9 @@ def cross_check(mistakes: Mistakes, cluster: Cluster, kind: t.Optional[Kind]) ->
     _partitions(mistakes, cluster, word_for_queues)
     _file_systems(mistakes, cluster)
     _lustre.cross_check(mistakes, cluster)
+    _mounting.cross_check(mistakes, cluster)
     _monitoring.cross_check(mistakes, cluster)
+    _storage.cross_check(mistakes, cluster)
     _users.check(mistakes, cluster.users, cluster.groups, cluster.admin.username)
     _timeouts(mistakes, cluster.autoscale)
     _derived_names(mistakes, cluster)

@@ -108,16 +108,15 @@ def cross_check(mistakes: Mistakes, cluster: Cluster) -> None:
     for index, system in enumerate(cluster.file_systems):
         path = f"file_systems[{index}]"
         if system.type != "lustre":
-            if system.managed is not None:
-                mistakes.add(f"{path}.managed", "is for file systems of type lustre")
             continue
-        if system.managed is None and system.server == "head":
+        managed = system.managed if isinstance(system.managed, ManagedLustre) else None
+        if managed is None and system.server == "head":
             message = "is missing: the address of the Lustre management server, or managed for one that Azure manages"
             mistakes.add(f"{path}.server", message)
         if not cluster.image.bake and not cluster.image.id:
             mistakes.add("image.bake", f"must be true, or id given: no stock image has the client for {system.name}")
-        if system.managed is not None and not system.managed.id:
-            _subnet(mistakes, path, system.managed, subnets)
+        if managed is not None and not managed.id:
+            _subnet(mistakes, path, managed, subnets)
 
 
 def _subnet(mistakes: Mistakes, path: str, managed: ManagedLustre, subnets: t.Mapping[str, str]) -> None:

@@ -146,11 +146,21 @@ def _read_dataclass(cls: type, data: t.Any, path: str) -> t.Any:
 def _read_union(args: tuple[t.Any, ...], data: t.Any, path: str) -> t.Any:
     if _NONE in args:
         rest = [arg for arg in args if arg is not _NONE]
-        return None if data is None else _read(rest[0], data, path)
+        return None if data is None else _read(_fitting(rest, data), data, path)
     step = load_step(data, path)
     if type(step) not in args:
         raise SerialError(_join(path, "step"), f"{data['step']} does not belong here")
     return step
+
+
+def _fitting(kinds: t.Sequence[t.Any], data: t.Any) -> t.Any:
+    """Of several kinds of values the one that has exactly these keys; the first if none has."""
+    keys = set(data) if isinstance(data, collections.abc.Mapping) else set()
+    return next((kind_ for kind_ in kinds if isinstance(kind_, type) and keys == set(_keys(kind_))), kinds[0])
+
+
+def _keys(kind_: type) -> t.Iterable[str]:
+    return _hints(kind_) if dataclasses.is_dataclass(kind_) else ()
 
 
 def _read_scalar(kind_: t.Any, data: t.Any, path: str) -> t.Any:

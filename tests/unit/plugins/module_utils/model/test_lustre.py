@@ -175,5 +175,5 @@ def test_the_client_needs_a_baked_image_and_a_server() -> None:
     data["file_systems"].append({"name": "old", "type": "lustre", "path": "/old"})
     data["file_systems"].append({"name": "home", "path": "/shared/home", "managed": {"id": FILE_SYSTEM}})
     found = "\n".join(mistakes(data))
-    for what in ("image.bake: must be true", "file_systems[1].server: is missing", "file_systems[2].managed: is for"):
+    for what in ("image.bake: must be true", "file_systems[1].server: is missing", "file_systems[2].managed.id: must"):
         assert what in found
