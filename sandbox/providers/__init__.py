@@ -27,6 +27,7 @@ PROVIDERS = (
     "storage",
     "storage_services",
     "monitor",
+    "data_collection",
     "workspaces",
     "cost",
 )

@@ -31,6 +31,12 @@ RECEIVERS = (
     "azureAppPushReceivers", "automationRunbookReceivers", "voiceReceivers", "logicAppReceivers",
     "azureFunctionReceivers", "armRoleReceivers",
 )  # fmt: skip
+FREQUENCIES = ("PT1M", "PT5M", "PT15M", "PT30M", "PT1H")
+WINDOWS = (*FREQUENCIES, "PT6H", "PT12H", "P1D")
+CRITERION = {
+    "operator": ("Equals", "GreaterThan", "GreaterThanOrEqual", "LessThan", "LessThanOrEqual", "GreaterOrLessThan"),
+    "timeAggregation": ("Average", "Count", "Minimum", "Maximum", "Total"),
+}
 WORKSPACE_SKUS = (
     "Free",
     "Standard",
@@ -55,11 +61,15 @@ class Alerts(Kept):
                 raise ArmError(400, "BadRequest", f"The property '{key}' is required and was not provided.")
         if isinstance(given["severity"], bool) or given["severity"] not in range(5):
             raise ArmError(400, "BadRequest", "Severity must be between 0 and 4.")
+        if not given["scopes"]:
+            raise ArmError(400, "BadRequest", "Alert scope is invalid.")
+        _check_times(str(given["evaluationFrequency"]), str(given["windowSize"]))
         made = {key: value for key, value in given.items() if value is not None}
         criteria = dict(made["criteria"])
         several = "multipleresource" in str(criteria.get("odata.type", "")).lower()
         for key in ("allOf", "anyOf"):
             if isinstance(criteria.get(key), list):
+                _check_criteria(criteria[key])
                 criteria[key] = [entry if several else _without_empty(entry) for entry in criteria[key]]
         made["criteria"] = criteria
         return made
@@ -85,6 +95,25 @@ class Alerts(Kept):
         return Answer(200, {"value": entries})
 
 
+def _check_times(frequency: str, window: str) -> None:
+    known = [value.lower() for value in WINDOWS]
+    for key, value, legal in (("evaluationFrequency", frequency, FREQUENCIES), ("windowSize", window, WINDOWS)):
+        if value.lower() not in known[: len(legal)]:
+            raise ArmError(400, "BadRequest", f"The {key} '{value}' is invalid. Supported: {', '.join(legal)}.")
+    if known.index(window.lower()) < known.index(frequency.lower()):
+        raise ArmError(400, "BadRequest", "The windowSize must not be smaller than the evaluationFrequency.")
+
+
+def _check_criteria(criteria: list[Any]) -> None:
+    """400 for an operator or an aggregation that there is not."""
+    for criterion in criteria:
+        for key, legal in CRITERION.items() if isinstance(criterion, dict) else ():
+            value = criterion.get(key)
+            if value is not None and str(value).lower() not in [word.lower() for word in legal]:
+                text = f"The {key} '{value}' of the condition is invalid. Supported: {', '.join(legal)}."
+                raise ArmError(400, "BadRequest", text)
+
+
 def _without_empty(criterion: Any) -> Any:
     if not isinstance(criterion, dict):
         return criterion
@@ -101,7 +130,17 @@ class ActionGroups(Kept):
         short = given.get("groupShortName")
         if not isinstance(short, str) or not 1 <= len(short) <= 12:
             raise ArmError(400, "InvalidActionGroupShortName", "The group short name must have 1 to 12 characters.")
-        return {"groupShortName": short, "enabled": True, **{key: [] for key in RECEIVERS}, **given}
+        receivers = [one for key in RECEIVERS for one in given.get(key) or ()]
+        names = [str(one.get("name")).lower() if isinstance(one, dict) else "" for one in receivers]
+        if len(names) != len(set(names)) or not all(names):
+            raise ArmError(400, "ReceiverNameMustBeUnique", "Each receiver needs a name that no other one has.")
+        return {"groupShortName": short, "enabled": True, **{key: [] for key in RECEIVERS}, **_told(given)}
+
+
+def _told(given: dict[str, Any]) -> dict[str, Any]:
+    """Who is told: somebody with an e-mail address is asked first, and counts as enabled until he objects."""
+    emails = [{**one, "status": "Enabled"} for one in given.get("emailReceivers") or ()]
+    return {**given, **({"emailReceivers": emails} if emails else {})}
 
 
 class Workspaces:

@@ -44,9 +44,29 @@ def test_alerts_are_kept_patched_and_healthy(arm: Arm) -> None:
     assert [arm.send("DELETE", ALERT).status for _unused in range(2)] == [200, 204]
 
 
-@pytest.mark.parametrize("wrong", [{"severity": 9}, {"scopes": None}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"severity": 9},
+        {"scopes": None},
+        {"scopes": []},
+        {"evaluationFrequency": "PT6H"},
+        {"windowSize": "PT2M"},
+        {"evaluationFrequency": "PT15M"},
+        {"criteria": {"allOf": [{"name": "c", "operator": "NotEquals"}]}},
+    ],
+)
 def test_alerts_that_say_too_little_or_nonsense_are_refused(arm: Arm, wrong: dict[str, Any]) -> None:
     assert arm.send("PUT", ALERT, alert(**wrong)).body["error"]["code"] == "BadRequest"
+
+
+def test_receivers_of_an_action_group_have_different_names(arm: Arm) -> None:
+    path = "/providers/Microsoft.Insights/actionGroups/ops"
+    one = {"name": "a", "emailAddress": "ops@example.org"}
+    told = {"location": "Global", "properties": {"groupShortName": "ops", "emailReceivers": [one]}}
+    assert arm.send("PUT", path, told).body["properties"]["emailReceivers"][0]["status"] == "Enabled"
+    told["properties"]["webhookReceivers"] = [{"name": "A", "serviceUri": "https://example.org"}]
+    assert arm.send("PUT", path, told).status == 400
 
 
 def test_a_workspace_is_ready_when_it_says_so_and_keeps_its_identity(arm: Arm) -> None:
