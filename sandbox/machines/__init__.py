@@ -238,7 +238,7 @@ class Driver(t.Protocol):
         """Remove the virtual network, nothing if there is none. A machine left in it is a Conflict."""
 
     def reserved_public_addresses(self) -> frozenset[str]:
-        """Addresses of 203.0.113.0/24 that must not be given out: this host or another sandbox on it uses them."""
+        """Public addresses that must not be given out: this host or another sandbox on it uses them."""
 
     def recover(self) -> dict[str, PowerState]:
         """Adopt what an earlier process left in the state directory: networks, running machines, disks.

@@ -35,7 +35,9 @@ from sandbox.machines.base import mirror
 
 DOMAIN = "internal.cloudapp.net"
 LINKS = ipaddress.IPv4Network("100.64.0.0/16")
-PUBLIC = ipaddress.IPv4Network("203.0.113.0/24")
+PUBLIC = tuple(
+    ipaddress.IPv4Network(prefix) for prefix in ("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24", "198.18.0.0/15")
+)
 UPLINK = "uplink"
 GATEWAY_MAC = "12:34:56:78:9a:bc"
 """What Azure's gateways answer, too. A bridge without an address of its own takes its ports', and so changes it."""
@@ -121,7 +123,7 @@ def gateway(prefix: str) -> str:
 
 
 def reserved_public_addresses(prefix: str) -> frozenset[str]:
-    """Addresses of 203.0.113.0/24 that this host needs itself or routes to another sandbox."""
+    """Public addresses that this host needs itself or routes to another sandbox."""
     addresses = mirror_addresses()
     for route in host.ip_json("-4", "route", "show", "table", "main"):
         if not str(route.get("dev", "")).startswith(prefix):
@@ -131,7 +133,7 @@ def reserved_public_addresses(prefix: str) -> frozenset[str]:
 
 def _is_public(address: str) -> bool:
     try:
-        return ipaddress.IPv4Address(address) in PUBLIC
+        return any(ipaddress.IPv4Address(address) in prefix for prefix in PUBLIC)
     except ValueError:
         return False
 

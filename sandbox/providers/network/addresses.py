@@ -7,7 +7,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sandbox.arm import ids
@@ -15,8 +15,11 @@ from sandbox.arm.core import Core
 from sandbox.arm.errors import ArmError
 
 PUBLIC_POOL = "public"
-# TEST-NET-3: documentation addresses, so that an emulated public address can never be anybody's real one.
-PUBLIC_PREFIX = ipaddress.IPv4Network("203.0.113.0/24")
+# Addresses for documentation and for benchmarks, so that an emulated public one can never be anybody's real one. The
+# first network is what machines and their docs speak of; who asks for more than it has gets the others.
+PUBLIC_PREFIXES = tuple(
+    ipaddress.IPv4Network(prefix) for prefix in ("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24", "198.18.0.0/15")
+)
 RESERVED_FIRST, RESERVED_LAST = 4, 1
 
 
@@ -143,15 +146,19 @@ class Addresses:
                 return known[1]
             rows = db.execute("SELECT address FROM addresses WHERE pool = ?", (PUBLIC_POOL,))
             taken = reserved | {row[0] for row in rows}
-            hosts = [int(address) for address in PUBLIC_PREFIX.hosts()]
-            # Sandboxes with booted machines share the host's routes: begin at different places.
-            start = zlib.crc32(str(self._core.settings.state).encode()) % len(hosts)
-            for number in hosts[start:] + hosts[:start]:
+            for number in self._public_numbers():
                 if number not in taken:
                     db.execute("INSERT INTO addresses VALUES (?,?,?,'{}')", (PUBLIC_POOL, number, ids.key(owner)))
                     return str(ipaddress.IPv4Address(number))
-        text = f"Cannot create more than {len(hosts)} public IP addresses for this subscription in this region."
+        text = f"Cannot create more than {len(taken)} public IP addresses for this subscription in this region."
         raise ArmError(400, "PublicIPCountLimitReached", text, details=[])
+
+    def _public_numbers(self) -> Iterator[int]:
+        for prefix in PUBLIC_PREFIXES:
+            first, count = int(prefix.network_address) + 1, prefix.num_addresses - 2
+            # Sandboxes with booted machines share the host's routes: begin at different places.
+            start = zlib.crc32(str(self._core.settings.state).encode()) % count
+            yield from (first + (start + offset) % count for offset in range(count))
 
 
 def _ipv4(prefix: str, subnet_id: str) -> ipaddress.IPv4Network:

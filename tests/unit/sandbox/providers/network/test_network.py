@@ -170,3 +170,13 @@ def test_deleting_the_group_removes_the_network_from_the_driver(arm: Arm) -> Non
     arm.wait()
     assert recorder.removed[-1] == vnet["id"].lower()
     assert arm.core.store.counts() == {}
+
+
+def test_public_addresses_do_not_end_with_the_first_network(arm: Arm) -> None:
+    addresses = Addresses(arm.core)
+    owners = [arm.id(f"/providers/Microsoft.Network/publicIPAddresses/ip{number}") for number in range(800)]
+    given = [addresses.public(owner) for owner in owners]
+    assert len(set(given)) == len(owners)
+    assert {address.rpartition(".")[0] for address in given[:254]} == {"203.0.113"}
+    assert not any(ipaddress.ip_address(address).is_global for address in given)
+    assert [addresses.public(owner) for owner in owners] == given
