@@ -86,6 +86,10 @@ options:
   zone:
     description: The availability zone.
     type: str
+  system_identity:
+    description: Whether Azure gives the machine an identity of its own. The Azure Monitor agent needs one.
+    type: bool
+    default: false
   identities:
     description: Resource ids of user-assigned identities of the machine.
     type: list
@@ -180,6 +184,7 @@ OPTIONS = Arguments(
         "os_disk_type": {"type": "str", "default": "Premium_LRS"},
         "zone": {"type": "str"},
         "identities": {"type": "list", "elements": "str"},
+        "system_identity": {"type": "bool", "default": False},
     }
 )
 

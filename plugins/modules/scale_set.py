@@ -95,6 +95,12 @@ options:
     description: The storage account type of the disk.
     type: str
     default: Premium_LRS
+  system_identity:
+    description:
+      - Whether Azure gives the scale set an identity of its own, which all instances share. The Azure Monitor agent
+        needs one.
+    type: bool
+    default: false
   identities:
     description: Resource ids of user-assigned identities of the instances.
     type: list
@@ -179,6 +185,7 @@ OPTIONS = Arguments(
         "os_disk_gib": {"type": "int"},
         "os_disk_type": {"type": "str", "default": "Premium_LRS"},
         "identities": {"type": "list", "elements": "str"},
+        "system_identity": {"type": "bool", "default": False},
         "wait": {"type": "bool", "default": True},
     },
     required_if=(("state", "present", NEEDED),),

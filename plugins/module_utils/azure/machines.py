@@ -126,15 +126,21 @@ def _machine(ids: MachineIds, options: t.Mapping[str, t.Any], new: bool) -> Targ
         "location": options["location"],
         "properties": {"hardwareProfile": {"vmSize": options["vm_size"]}},
     }
-    if options.get("identities"):
-        body["identity"] = {
-            "type": "UserAssigned",
-            "userAssignedIdentities": {one: {} for one in options["identities"]},
-        }
+    found = identity(options)
+    if found:
+        body["identity"] = found
     once: Json = {"properties": _fixed(ids, options)} if new else {}
     if options.get("zone") and new:
         once["zones"] = [options["zone"]]
     return Target(ids.machine, body, options.get("tags"), stage=2, once=once, update="PATCH")
+
+
+def identity(options: t.Mapping[str, t.Any]) -> Json:
+    """The identities of a machine or scale set: one of its own, given ones, or both; {} for none."""
+    given = options.get("identities") or ()
+    kinds = (["SystemAssigned"] if options.get("system_identity") else []) + (["UserAssigned"] if given else [])
+    found: Json = {"type": ", ".join(kinds)} if kinds else {}
+    return {**found, "userAssignedIdentities": {one: {} for one in given}} if given else found
 
 
 def _fixed(ids: MachineIds, options: t.Mapping[str, t.Any]) -> Json:

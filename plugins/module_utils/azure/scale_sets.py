@@ -73,11 +73,9 @@ def target(wanted: str, options: t.Mapping[str, t.Any]) -> Target:
     }
     if options.get("zones"):
         body["zones"] = [str(zone) for zone in options["zones"]]
-    if options.get("identities"):
-        body["identity"] = {
-            "type": "UserAssigned",
-            "userAssignedIdentities": {one: {} for one in options["identities"]},
-        }
+    found = machines.identity(options)
+    if found:
+        body["identity"] = found
     once: Json = {
         "sku": {"tier": "Standard", "capacity": 0},
         "properties": {

@@ -37,8 +37,8 @@ class LogAnalytics:
 class Alert:
     """An alert that fires when ``metric``, aggregated over ``window`` minutes, compares to ``threshold``.
 
-    It is looked at every ``frequency`` minutes for each machine and each scale set of the roles ``on``. ``severity``
-    is 0 (critical) to 4 (verbose).
+    It is looked at every ``frequency`` minutes for each machine and each scale set of the roles ``machines``.
+    ``severity`` is 0 (critical) to 4 (verbose).
     """
 
     name: str
@@ -49,7 +49,7 @@ class Alert:
     window: int = 5
     frequency: int = 1
     severity: int = 2
-    on: tuple[str, ...] = ("head",)
+    machines: tuple[str, ...] = ("head",)
     description: str = ""
 
 

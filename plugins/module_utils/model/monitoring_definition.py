@@ -25,10 +25,10 @@ _ALERT_KEYS = (
     "window",
     "frequency",
     "severity",
-    "on",
+    "machines",
     "description",
 )
-_PROMETHEUS_KEYS = ("enabled", "on", "retention_days", "retention_gb", "scrape_interval", "listen", "port")
+_PROMETHEUS_KEYS = ("enabled", "retention_days", "retention_gb", "scrape_interval", "listen", "port")
 _WORKSPACE_ID = (
     r"/subscriptions/[^/\s]+/resource[Gg]roups/[^/\s]+/providers/"
     r"[Mm]icrosoft\.[Oo]perational[Ii]nsights/workspaces/[^/\s]+"
@@ -100,7 +100,7 @@ def _alert(section: Section) -> Alert:
         window=_minutes(section, "window", usual.window, _monitoring.WINDOWS),
         frequency=_minutes(section, "frequency", usual.frequency, _monitoring.FREQUENCIES),
         severity=section.number("severity", usual.severity, high=4),
-        on=_roles(section, usual.on),
+        machines=_roles(section, usual.machines),
         description=section.text("description", ""),
     )
     wrong = section.mistakes.at(section.at("window")) or section.mistakes.at(section.at("frequency"))
@@ -129,13 +129,13 @@ def _minutes(section: Section, key: str, default: int, legal: t.Mapping[int, str
 
 
 def _roles(section: Section, default: tuple[str, ...]) -> tuple[str, ...]:
-    given = section.data.get("on")
+    given = section.data.get("machines")
     if given is None:
         return default
     if isinstance(given, str):
-        return (section.text("on", "head", choices=_monitoring.ROLES),)
+        return (section.text("machines", "head", choices=_monitoring.ROLES),)
     pattern = "|".join(_monitoring.ROLES)
-    return section.texts("on", None, pattern, f"must be one of {', '.join(_monitoring.ROLES)}")
+    return section.texts("machines", None, pattern, f"must be one of {', '.join(_monitoring.ROLES)}")
 
 
 def _action_group(section: Section) -> ActionGroup:
@@ -148,7 +148,6 @@ def _action_group(section: Section) -> ActionGroup:
 
 def _prometheus(section: Section, there: bool) -> Prometheus:
     usual = Prometheus()
-    section.text("on", "head", choices=("head",))
     listen = section.text("listen", usual.listen)
     try:
         ipaddress.ip_address(listen)
@@ -176,10 +175,10 @@ def cross_check(mistakes: Mistakes, cluster: Cluster) -> None:
         path = f"monitoring.alerts[{index}]"
         if alert.name and first.setdefault(alert.name, index) != index:
             mistakes.add(f"{path}.name", f"{alert.name} is the name of alerts[{first[alert.name]}] already")
-        if "login" in alert.on and cluster.login is None and not mistakes.at("login"):
-            mistakes.add(f"{path}.on", "names login, but the cluster has no login nodes")
-        if set(alert.on) <= {"compute"} and not cluster.node_arrays and not mistakes.at("node_arrays"):
-            mistakes.add(f"{path}.on", "names compute, but the cluster has no node arrays")
+        if "login" in alert.machines and cluster.login is None and not mistakes.at("login"):
+            mistakes.add(f"{path}.machines", "names login, but the cluster has no login nodes")
+        if set(alert.machines) <= {"compute"} and not cluster.node_arrays and not mistakes.at("node_arrays"):
+            mistakes.add(f"{path}.machines", "names compute, but the cluster has no node arrays")
     told = monitoring.action_group
     if (told.emails or told.webhooks) and not monitoring.alerts and not mistakes.at("monitoring.alerts"):
         mistakes.add("monitoring.action_group", "is for alerts, and there are none")

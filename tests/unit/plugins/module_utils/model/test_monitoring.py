@@ -65,7 +65,7 @@ def test_an_alert_about_another_metric_needs_its_own_threshold() -> None:
 
 def test_people_and_webhooks_are_told() -> None:
     told = {"emails": ["ops@example.org"], "webhooks": ["chat"]}
-    found = monitored({"alerts": [{"name": "cpu", "on": ["head", "compute"]}], "action_group": told})
+    found = monitored({"alerts": [{"name": "cpu", "machines": ["head", "compute"]}], "action_group": told})
     assert found.action_group == ActionGroup(("ops@example.org",), ("chat",))
 
 
@@ -97,8 +97,12 @@ def test_a_monitored_cluster_survives_being_written_down() -> None:
         ({"alerts": [{"name": "c", "severity": 5}]}, "alerts[0].severity", "must be at most 4, not 5"),
         ({"alerts": [{"name": "c", "operator": ">"}]}, "alerts[0].operator", "must be one of Equals, GreaterThan"),
         ({"alerts": [{"name": "c", "aggregation": "Avg"}]}, "alerts[0].aggregation", "must be one of Average, Count"),
-        ({"alerts": [{"name": "c", "on": "nodes"}]}, "alerts[0].on", "must be one of head, login, compute"),
-        ({"alerts": [{"name": "c", "on": ["nodes"]}]}, "alerts[0].on[0]", "must be one of head, login, compute"),
+        ({"alerts": [{"name": "c", "machines": "nodes"}]}, "alerts[0].machines", "must be one of head, login, compute"),
+        (
+            {"alerts": [{"name": "c", "machines": ["nodes"]}]},
+            "alerts[0].machines[0]",
+            "must be one of head, login, compute",
+        ),
         ({"alerts": [{"name": "c", "threshold": "90"}]}, "alerts[0].threshold", "must be a number, not a text"),
         ({"action_group": {"emails": ["ops@example.org"]}}, "action_group", "is for alerts, and there are none"),
         ({"action_group": {"emails": ["ops"]}}, "action_group.emails[0]", "is not an e-mail address"),
@@ -109,7 +113,6 @@ def test_a_monitored_cluster_survives_being_written_down() -> None:
         ),
         ({"prometheus": {"listen": "head"}}, "prometheus.listen", "must be an IP address"),
         ({"prometheus": {"retention_days": 0}}, "prometheus.retention_days", "must be at least 1, not 0"),
-        ({"prometheus": {"on": "login"}}, "prometheus.on", "must be one of head"),
         ({"grafana": {}}, "grafana", "unknown key"),
     ],
 )
@@ -119,5 +122,7 @@ def test_a_mistake_is_named_with_its_path(given: t.Any, path: str, message: str)
 
 def test_login_is_watched_only_where_there_are_login_nodes() -> None:
     without = {key: value for key, value in definition().items() if key != "login"}
-    found = check({**without, "monitoring": {"alerts": [{"name": "cpu", "on": ["login"]}]}})
-    assert [str(one) for one in found] == ["monitoring.alerts[0].on: names login, but the cluster has no login nodes"]
+    found = check({**without, "monitoring": {"alerts": [{"name": "cpu", "machines": ["login"]}]}})
+    assert [str(one) for one in found] == [
+        "monitoring.alerts[0].machines: names login, but the cluster has no login nodes"
+    ]
