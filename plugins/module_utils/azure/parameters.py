@@ -11,7 +11,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.catalog im
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster, Machine
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, ScaleSetSpec
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.lustre import ManagedLustre
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.lustre import ManagedLustre, container_id
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.lustre_definition import parts_of
 
 Json = dict[str, t.Any]
@@ -134,11 +134,12 @@ class Parameters:
         return {"resource_group": group, "name": name}
 
     def _made(self, lustre: ManagedLustre) -> Json:
+        group = f"/subscriptions/{self._subscription}/resourceGroups/{self._cluster.resource_group}"
         squash, own_key = lustre.root_squash, {"key_url": lustre.encryption_key, "vault_id": lustre.key_vault}
         optional: Json = {
             "zone": lustre.zone,
-            "container": lustre.container,
-            "logging_container": lustre.logging_container,
+            "container": container_id(lustre.container, group),
+            "logging_container": container_id(lustre.logging_container, group),
             "import_prefixes": list(lustre.import_prefixes),
             "root_squash": dataclasses.asdict(squash) if squash else None,
             "encryption": own_key if lustre.encryption_key else None,

@@ -28,6 +28,8 @@ CONTAINER_RULE = (
     "/subscriptions/.../providers/Microsoft.Storage/storageAccounts/ACCOUNT/"
     "blobServices/default/containers/CONTAINER"
 )
+OWN_CONTAINER = re.compile(r"(?P<account>[a-z0-9]{3,24})/(?P<container>[a-z0-9$-]{3,63})")
+"""A container of an account that the same definition makes."""
 KEY_URL = r"https://[A-Za-z0-9.-]+/keys/[A-Za-z0-9-]+/[0-9a-fA-F]+"
 KEY_URL_RULE = "must be the address of one version of a key: https://VAULT.vault.azure.net/keys/NAME/VERSION"
 _NID = r"\d{1,3}\.\d{1,3}\.(?:\d{1,3}|\[\d{1,3}-\d{1,3}\])\.(?:\d{1,3}|\[\d{1,3}-\d{1,3}\]|\*)@tcp\d*"
@@ -99,7 +101,8 @@ class ManagedLustre:
     """A Managed Lustre file system that a definition makes (``sku``) or uses (``id``). Sizes are in TiB.
 
     ``name`` is the resource's; ``subnet`` one of the definition's network. ``container`` and ``logging_container`` are
-    resource ids of blob containers, '' for none; ``import_prefixes`` are what of it is there from the start.
+    resource ids of blob containers or, in accounts of the definition, ACCOUNT/CONTAINER, '' for none;
+    ``import_prefixes`` are what of it is there from the start.
     ``encryption_key`` is the URL of a version of a key in ``key_vault`` (a resource id), which ``identities`` may use.
     """
 
@@ -181,6 +184,15 @@ def _whole(value: t.Any) -> int:
 def subnet_bits(size: float) -> int:
     """The longest prefix of a subnet for so many TiB, as documented; Azure has the last word."""
     return next((bits for most, bits in _SUBNETS if size <= most), 22)
+
+
+def container_id(container: str, group: str) -> str:
+    """The resource id of a container, also of one given as ACCOUNT/CONTAINER in the resource group of id ``group``."""
+    own = OWN_CONTAINER.fullmatch(container)
+    if not own:
+        return container
+    account = f"{group}/providers/Microsoft.Storage/storageAccounts/{own['account']}"
+    return f"{account}/blobServices/default/containers/{own['container']}"
 
 
 def container_mistakes(container: str, logging: str) -> list[tuple[str, str]]:

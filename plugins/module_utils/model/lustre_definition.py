@@ -48,8 +48,10 @@ def read(section: Section, name: str, tags: t.Mapping[str, str]) -> ManagedLustr
     window = section.section("maintenance_window", ("day", "time"))
     secret = section.section("encryption", ("key_url", "vault_id"))
     container, logs = section.text("container", ""), section.text("logging_container", "")
-    for which, message in lustre.container_mistakes(container, logs):
-        section.wrong(which, message)
+    checked = [lustre.container_id(one, "/subscriptions/-/resourceGroups/-") for one in (container, logs)]
+    for which, message in lustre.container_mistakes(*checked):
+        own = ", or ACCOUNT/CONTAINER of storage_accounts" if message == lustre.CONTAINER_RULE else ""
+        section.wrong(which, message + own)
     prefixes = section.texts("import_prefixes", pattern=r"/.*", rule="must be a path that begins with /")
     if prefixes and not container:
         section.wrong("import_prefixes", "is for a file system with a container")
@@ -117,6 +119,7 @@ def cross_check(mistakes: Mistakes, cluster: Cluster) -> None:
             mistakes.add("image.bake", f"must be true, or id given: no stock image has the client for {system.name}")
         if managed is not None and not managed.id:
             _subnet(mistakes, path, managed, subnets)
+            _containers(mistakes, path, managed, [account.name for account in cluster.storage_accounts])
 
 
 def _subnet(mistakes: Mistakes, path: str, managed: ManagedLustre, subnets: t.Mapping[str, str]) -> None:
@@ -132,6 +135,14 @@ def _subnet(mistakes: Mistakes, path: str, managed: ManagedLustre, subnets: t.Ma
         mistakes.add(
             at, f"{managed.subnet} ({cidr}) is too small for {managed.capacity_tib} TiB: use a /{bits} or larger"
         )
+
+
+def _containers(mistakes: Mistakes, path: str, managed: ManagedLustre, accounts: t.Sequence[str]) -> None:
+    for key in ("container", "logging_container"):
+        own = lustre.OWN_CONTAINER.fullmatch(getattr(managed, key))
+        if own and own["account"] not in accounts:
+            message = f"there is no storage account {own['account']}{near(own['account'], accounts)}"
+            mistakes.add(f"{path}.managed.{key}", message)
 
 
 def parts_of(resource_id: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from . import storage
-from .lustre import ManagedLustre
+from .lustre import OWN_CONTAINER, ManagedLustre
 from .reading import Mistakes, near
 from .storage import ManagedBlob, ManagedFiles, ManagedNetApp, Share, StorageAccount
 
@@ -32,9 +32,12 @@ def subnets_of(cluster: Cluster, account: StorageAccount) -> tuple[str, ...]:
 
 
 def containers_of(cluster: Cluster, account: StorageAccount) -> tuple[str, ...]:
-    """The containers of an account: its own, and those that file systems mount."""
+    """The containers of an account: its own, and those that file systems mount or import from."""
     mounted = [one.container for one in _managed(cluster, ManagedBlob) if not one.id and one.account == account.name]
     mounted += [one.container for one in cluster.file_systems if one.container and one.account == account.name]
+    lustre = [name for one in _managed(cluster, ManagedLustre) for name in (one.container, one.logging_container)]
+    behind = [found for found in map(OWN_CONTAINER.fullmatch, lustre) if found]
+    mounted += [found["container"] for found in behind if found["account"] == account.name]
     return tuple(dict.fromkeys([*account.containers, *mounted]))
 
 

@@ -13,6 +13,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import def
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import layout
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.lustre import SKUS, LustreError, RootSquash
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.storage_rules import containers_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -116,6 +117,27 @@ def defined(**changes: t.Any) -> dict[str, t.Any]:
 
 def mistakes(data: dict[str, t.Any]) -> list[str]:
     return [str(found) for found in definition.check(data, definitions.CATALOG)]
+
+
+def test_containers_of_the_definitions_own_accounts_have_short_names() -> None:
+    data = defined(container="waves/data", logging_container="waves/logs")
+    data["storage_accounts"] = [{"name": "waves", "hierarchical_namespace": True, "containers": ["data"]}]
+    cluster = definition.read(data, definitions.CATALOG)
+    assert containers_of(cluster, cluster.storage_accounts[0]) == ("data", "logs")
+    (options,) = Parameters(cluster, layout(cluster), definitions.CATALOG, "s").lustre()
+    account = (
+        f"/subscriptions/s/resourceGroups/{data['resource_group']}/providers/Microsoft.Storage/storageAccounts/waves"
+    )
+    assert options["container"] == f"{account}/blobServices/default/containers/data"
+    assert options["logging_container"] == f"{account}/blobServices/default/containers/logs"
+
+
+def test_an_account_that_nobody_makes_is_a_mistake() -> None:
+    (first, second) = mistakes(defined(container="waves/data", logging_container="waves/logs"))
+    assert first.startswith("file_systems[0].managed.container: there is no storage account waves")
+    assert second.startswith("file_systems[0].managed.logging_container: ")
+    wrong = mistakes(defined(container="waves/data", logging_container="other/logs"))
+    assert "must be in the same storage account" in wrong[0]
 
 
 def test_a_definition_makes_a_file_system() -> None:
