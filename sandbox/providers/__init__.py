@@ -26,6 +26,8 @@ PROVIDERS = (
     "storagecache",
     "storage",
     "storage_services",
+    "storage_shares",
+    "netapp",
     "monitor",
     "data_collection",
     "workspaces",

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import re
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from sandbox.arm import ids, shapes
@@ -17,7 +18,7 @@ from sandbox.arm.operations import Run, Style, stamp
 from sandbox.arm.router import SUBSCRIPTION
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
-from sandbox.providers import blobs, common
+from sandbox.providers import blobs, common, storage_checks
 
 TYPE = "Microsoft.Storage/storageAccounts"
 CONTAINERS = f"{TYPE}/blobServices/containers"
@@ -36,6 +37,7 @@ SERVICES = {
     "FileStorage": ("file",),
     "BlockBlobStorage": ("dfs", "web", "blob"),
 }
+UNCHANGING = storage_checks.UNCHANGING
 SHAPE = {"location": str, "kind": str, "sku": {"name": str}, "identity": dict, "properties": {"accountType": str}}
 # Properties that are kept as they are given.
 GIVEN = (
@@ -58,6 +60,8 @@ class Accounts:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        # What else has to be done when an account goes away.
+        self.forgets: list[Callable[[Resource], None]] = []
 
     def put(self, request: Request) -> Answer:
         store, name = self._core.store, request.id.name
@@ -68,10 +72,14 @@ class Accounts:
             if known is None and self._taken(request.subscription, name):
                 text = f"The storage account named {name} is already taken."
                 raise ArmError(409, "StorageAccountAlreadyTaken", text, target="name")
+            if known is not None:
+                storage_checks.check_change(known.body, request.body)
             resource = known or Resource(str(request.id), {}, {"keys": [_key(), _key()], "created": clock.now()})
-            resource.body = self._body(request, known)
+            kept = {key: known.properties[key] for key in UNCHANGING if key in known.properties} if known else {}
+            resource.body = {**self._body(request, known), "properties": kept}
             for key, value in self._properties(request, resource).items():
                 resource.properties[key] = value
+            storage_checks.check(resource.body, resource.properties)
             if known is not None:
                 store.put(resource)
                 return Answer(200, _shown(resource, request.api_version))
@@ -128,14 +136,7 @@ class Accounts:
             "keyCreationTime": {f"key{at + 1}": key["created"] for at, key in enumerate(resource.internal["keys"])},
             "privateEndpointConnections": [],
             **{key: given[key] for key in GIVEN if given.get(key) is not None},
-            "networkAcls": {
-                "ipv6Rules": [],
-                "bypass": "AzureServices",
-                "virtualNetworkRules": [],
-                "ipRules": [],
-                "defaultAction": "Allow",
-                **(given.get("networkAcls") or {}),
-            },
+            "networkAcls": storage_checks.acls(self._core, given.get("networkAcls") or {}),
             "supportsHttpsTrafficOnly": bool(secure),
             "encryption": _encryption(given.get("encryption") or {}, born),
             "provisioningState": "Succeeded",
@@ -152,6 +153,7 @@ class Accounts:
         request.body = shapes.read(request.body, SHAPE)
         with self._core.store.transaction():
             resource, given = self._core.require(request.id), request.body
+            storage_checks.check_change(resource.body, given)
             name = (given.get("sku") or {}).get("name")
             if name:
                 resource.body["sku"] = {"name": name, "tier": name.split("_")[0]}
@@ -163,7 +165,8 @@ class Accounts:
             if found is not None:
                 resource.body["tags"] = found
             for key, value in (given.get("properties") or {}).items():
-                resource.properties[key] = value
+                resource.properties[key] = storage_checks.acls(self._core, value) if key == "networkAcls" else value
+            storage_checks.check(resource.body, resource.properties)
             self._core.store.put(resource)
         return Answer(200, _shown(resource, request.api_version))
 
@@ -185,7 +188,9 @@ class Accounts:
         return Answer(200 if known else 204)
 
     def remove(self, known: Resource) -> None:
-        """The account with its containers and their blobs."""
+        """The account with its containers and shares, and what is in them."""
+        for forget in self.forgets:
+            forget(known)
         self._core.store.delete(known.id)
         blobs.remove(self._core, known.id)
 
@@ -222,8 +227,7 @@ class Accounts:
     # containers
 
     def _account_of(self, rid: ids.ResourceId) -> Resource:
-        account = ids.ResourceId(rid.subscription, rid.group, rid.namespace, rid.types[:1], rid.names[:1])
-        return self._core.require(account)
+        return account_of(self._core, rid)
 
     def put_container(self, request: Request) -> Answer:
         account = self._account_of(request.id)
@@ -271,6 +275,11 @@ class Accounts:
         self._core.store.delete(request.id)
         blobs.remove(self._core, str(request.id))
         return Answer(200 if known else 204)
+
+
+def account_of(core: Core, rid: ids.ResourceId) -> Resource:
+    """The account that something is nested in, or 404."""
+    return core.require(ids.ResourceId(rid.subscription, rid.group, rid.namespace, rid.types[:1], rid.names[:1]))
 
 
 def _secondary(body: dict[str, Any]) -> dict[str, Any]:

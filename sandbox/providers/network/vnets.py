@@ -148,13 +148,17 @@ class VirtualNetworks(NetworkType):
                 properties[key] = wanted[key]
         if known is not None and prefix_of(known) != prefix_of(entry):
             self._guard_prefix(known)
+        if known is not None:
+            self._guard_delegations(vnet_id, known, entry)
         return entry
 
     def _delegation(self, subnet_id: str, given: dict[str, Any]) -> dict[str, Any]:
         name = given.get("name") or "0"
         service = (given.get("properties") or {}).get("serviceName", "")
         made = child(subnet_id, f"{SUBNET_KIND}/delegations", name, {"serviceName": service})
-        made["properties"]["actions"] = ["Microsoft.Network/virtualNetworks/subnets/join/action"]
+        # Azure NetApp Files makes interfaces of its own in its subnet.
+        more = ["Microsoft.Network/networkinterfaces/*"] if service.lower() == "microsoft.netapp/volumes" else []
+        made["properties"]["actions"] = [*more, "Microsoft.Network/virtualNetworks/subnets/join/action"]
         return made
 
     def _check(self, vnet_id: str, name: str, prefixes: list[str], subnets: list[dict[str, Any]]) -> None:
@@ -199,6 +203,20 @@ class VirtualNetworks(NetworkType):
                 f"IpPrefix {prefix_of(subnet)} on Subnet {subnet['name']} has active allocations and cannot be deleted."
             )
             raise ArmError(400, "InUsePrefixCannotBeDeleted", text, details=[])
+
+    def _guard_delegations(self, vnet_id: str, known: dict[str, Any], entry: dict[str, Any]) -> None:
+        before, after = (
+            [one["properties"]["serviceName"] for one in subnet["properties"].get("delegations", [])]
+            for subnet in (known, entry)
+        )
+        users = self.addresses.in_subnet(known["id"])
+        if users and sorted(map(str.lower, before)) != sorted(map(str.lower, after)):
+            text = (
+                f"Delegations of subnet {ids.parse(vnet_id).name}/{known['name']} cannot be changed from "
+                f"[{', '.join(before)}] to [{', '.join(after)}] because it is being used by the resource "
+                f"{self._spelled(users[0].owner)}."
+            )
+            raise ArmError(400, "SubnetDelegationsCannotChangeWhenSubnetUsedByResource", text, details=[])
 
     def _spelled(self, owner: str) -> str:
         """An ip configuration's id as it was written, if its interface is stored."""

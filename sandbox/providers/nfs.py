@@ -1,0 +1,32 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""NFS servers that are no machines: an address of a virtual network, what it exports, and the files behind it.
+
+Machines mount them by the same stand-in as what another machine exports (``sandbox/machines/guest/nfs``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from sandbox.arm.core import Core
+
+PORT = 2049
+Clients = Sequence[tuple[str, list[str]]]
+"""Who may mount: address, prefix or ``*``, and the options of exports(5)."""
+
+
+def serve(core: Core, vnet_id: str, address: str, path: str, clients: Clients) -> Path:
+    """Let an address export ``/<path>``; the directory with its files, made if it is not there."""
+    behind = core.driver.serve(vnet_id, address, PORT)
+    exported = "/" + path.strip("/")
+    files = behind / "data" / path.strip("/")
+    files.mkdir(parents=True, exist_ok=True)
+    table = behind / "table.json"
+    known = json.loads(table.read_text())["exports"] if table.exists() else {}
+    draft = behind / "table.json.new"
+    draft.write_text(json.dumps({"exports": {**known, exported: list(clients)}, "bound": []}))
+    draft.replace(table)
+    return files

@@ -1,0 +1,125 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a storage account cannot be, which networks reach it, and its file shares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.sandbox.conftest import GROUP
+
+if TYPE_CHECKING:
+    from tests.unit.sandbox.conftest import Arm
+
+ACCOUNT = "/providers/Microsoft.Storage/storageAccounts/account1"
+SHARE = f"{ACCOUNT}/fileServices/default/shares/home"
+VNET = "/providers/Microsoft.Network/virtualNetworks/v"
+DENY = {"networkAcls": {"defaultAction": "Deny"}}
+
+
+def account(kind: str = "StorageV2", sku: str = "Standard_LRS", **properties: Any) -> dict[str, Any]:
+    return {"location": "westeurope", "kind": kind, "sku": {"name": sku}, "properties": properties}
+
+
+def share(size: int = 100, **more: Any) -> dict[str, Any]:
+    return {"properties": {"shareQuota": size, "enabledProtocols": "NFS", **more}}
+
+
+def code(answer: Any) -> tuple[int, str]:
+    return answer.status, answer.body["error"]["code"]
+
+
+@pytest.fixture
+def files(arm: Arm) -> Arm:
+    arm.make(ACCOUNT, account("FileStorage", "Premium_LRS"))
+    return arm
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (account("FileStorage", "Premium_LRS", isHnsEnabled=True), "InvalidRequestPropertyValue"),
+        (account(isNfsV3Enabled=True, **DENY), "InvalidRequestPropertyValue"),
+        (account(isHnsEnabled=True, isNfsV3Enabled=True), "NetworkAclsDefaultActionMisconfigured"),
+        (account(sku="Standard_RAGRS", isHnsEnabled=True, isNfsV3Enabled=True, **DENY), "InvalidRequestPropertyValue"),
+        (account(networkAcls={"ipRules": [{"value": "8.8.8.8/32"}]}), "InvalidValuesForRequestParameters"),
+        (account(networkAcls={"virtualNetworkRules": [{"id": "/x"}]}), "NetworkAclsValidationFailure"),
+    ],
+)
+def test_what_an_account_cannot_be(arm: Arm, body: dict[str, Any], error: str) -> None:
+    assert code(arm.send("PUT", ACCOUNT, body)) == (400, error)
+
+
+def test_a_namespace_and_nfs_are_for_life(arm: Arm) -> None:
+    arm.make(ACCOUNT, account(isHnsEnabled=True, isNfsV3Enabled=True, **DENY))
+    for body in ({"properties": {"isNfsV3Enabled": False}}, {"kind": "FileStorage"}, {"sku": {"name": "Premium_LRS"}}):
+        assert code(arm.send("PATCH", ACCOUNT, body)) == (409, "AccountPropertyCannotBeUpdated")
+    assert arm.send("PUT", ACCOUNT, account(**DENY)).body["properties"]["isNfsV3Enabled"] is True
+
+
+def test_a_subnet_reaches_an_account_through_its_endpoint_only(arm: Arm) -> None:
+    endpoint = {"serviceEndpoints": [{"service": "Microsoft.Storage"}]}
+    subnets = [
+        {"name": "with", "properties": {"addressPrefix": "10.0.1.0/26", **endpoint}},
+        {"name": "without", "properties": {"addressPrefix": "10.0.2.0/26"}},
+    ]
+    arm.make(VNET, {"properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": subnets}})
+    rule = {"id": f"{GROUP}{VNET}/subnets/without"}
+    refused = arm.send("PUT", ACCOUNT, account(networkAcls={"virtualNetworkRules": [rule]}))
+    assert code(refused) == (400, "NetworkAclsValidationFailure")
+    assert "SubnetsHaveNoServiceEndpointsConfigured" in refused.body["error"]["message"]
+    rule = {"id": f"{GROUP}{VNET}/subnets/with"}
+    made = arm.make(ACCOUNT, account(networkAcls={"virtualNetworkRules": [rule]}))
+    kept = {**rule, "action": "Allow", "state": "Succeeded"}
+    assert made["properties"]["networkAcls"]["virtualNetworkRules"] == [kept]
+
+
+def test_a_share_lives_below_an_account_of_its_kind(files: Arm) -> None:
+    made = files.send("PUT", SHARE, share())
+    assert (made.status, made.body["name"]) == (201, "home")
+    found = files.send("GET", SHARE).body["properties"]
+    assert (found["shareQuota"], found["rootSquash"], found["accessTier"]) == (100, "NoRootSquash", "Premium")
+    assert [one["name"] for one in files.send("GET", SHARE.rpartition("/")[0]).body["value"]] == ["home"]
+    assert files.send("DELETE", SHARE).status == 200
+    assert code(files.send("GET", SHARE)) == (404, "ShareNotFound")
+    assert files.send("DELETE", SHARE).status == 204
+
+
+def test_nfs_is_for_premium_files(arm: Arm) -> None:
+    arm.make(ACCOUNT, account())
+    assert code(arm.send("PUT", SHARE, share())) == (400, "InvalidHeaderValue")
+    arm.make(ACCOUNT.replace("account1", "account2"), account("BlockBlobStorage", "Premium_LRS"))
+    refused = arm.send("PUT", SHARE.replace("account1", "account2"), share())
+    assert code(refused) == (400, "FeatureNotSupportedForAccount")
+
+
+@pytest.mark.parametrize("size", [99, 102401])
+def test_a_share_has_a_legal_size(files: Arm, size: int) -> None:
+    assert code(files.send("PUT", SHARE, share(size))) == (400, "InvalidHeaderValue")
+
+
+def test_a_share_grows_and_gets_smaller_a_day_later(files: Arm) -> None:
+    files.send("PUT", SHARE, share())
+    assert files.send("PATCH", SHARE, {"properties": {"shareQuota": 200}}).body["properties"]["shareQuota"] == 200
+    assert code(files.send("PATCH", SHARE, share(150))) == (409, "ContainerQuotaDowngradeNotAllowed")
+    known = files.core.store.get(f"{GROUP}{SHARE}")
+    assert known is not None
+    known.internal["grown"] -= 86401
+    files.core.store.put(known)
+    assert files.send("PATCH", SHARE, share(150)).status == 200
+    assert code(files.send("PATCH", SHARE, share(150, enabledProtocols="SMB"))) == (400, "InvalidHeaderValue")
+
+
+def test_all_shares_of_an_account_have_a_limit(files: Arm) -> None:
+    files.send("PUT", SHARE, share(102400))
+    refused = files.send("PUT", f"{SHARE}2", share())
+    assert code(refused) == (409, "TotalSharesProvisionedCapacityExceedsAccountLimit")
+
+
+def test_shares_go_with_their_account(files: Arm) -> None:
+    files.send("PUT", SHARE, share())
+    assert files.send("DELETE", ACCOUNT).status == 200
+    files.make(ACCOUNT, account("FileStorage", "Premium_LRS"))
+    assert files.send("GET", SHARE).status == 404
