@@ -65,7 +65,8 @@ RETURN = r"""
 jobs:
   description:
     - One answer for each job, in the order in which they were asked for.
-    - V(why) says in one line why it does not run; V(nodes) are those that it has or would get.
+    - V(why) says in one line why it does not run; V(nodes) are those that it has or would get. It begins with
+      C(this job cannot start) if that holds even when all other jobs are done, and says what would have to change.
     - V(sizes) says of each size whether the job fits, how many nodes it would take, what they cost in an hour, how many
       more the limits allow, and what is in the way.
     - V(more) says which machines O(more) jobs would need and what these cost in an hour.
@@ -76,7 +77,7 @@ jobs:
     - job: "17"
       found: true
       state: pending
-      why: "quota standardHBrsv3Family allows 120 vCPUs, one Standard_HB120rs_v3 takes 120"
+      why: "quota standardHBrsv3Family allows 600 vCPUs, one Standard_HB120rs_v3 takes 120 (jobs that have them: 12)"
       needs: "4 x (120 CPUs), alone on its nodes, in one placement group"
       nodes: []
       cheapest: {vm_size: Standard_HB120rs_v3, node_array: hpc, nodes: 4, cost_per_hour: 14.4, room: 1}

@@ -13,12 +13,13 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet impo
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.plan import Plan
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue, QueueNode
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import listing
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner import packed, slurm
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import Demand, demand
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import Node
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import New, Store
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.reasons import lacks, never
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import Machine
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import Node, short
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import New
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.reasons import lacks, nodes_for
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import ON_NODES, Machine
 
 Json = dict[str, t.Any]
 
@@ -35,6 +36,8 @@ class Answers:
         self._base = queue if self._packs else _without_slurm(queue, fleet)
         self._pass = self._packed(self._base)
         self._jobs = {job.id: job for job in queue.jobs}
+        # What a plan for Slurm cannot meet, by job: asked for once, whatever the number of jobs.
+        self._unmet: t.Optional[dict[str, list[str]]] = None
 
     def _packed(self, queue: Queue) -> packed.Pass:
         return packed.Pass(self._cluster, self._layout, queue, self._fleet, self._catalog, self._now)
@@ -72,34 +75,47 @@ class Answers:
         """Why it does not run, in one line."""
         if job.state != "pending":
             return f"it does not wait: it is {job.state}"
-        impossible = self._never(alone)
-        if impossible:
-            return f"it cannot start as it is: {impossible}"
-        if job.startable == 0:
-            return job.blocked or job.reason or "the scheduler holds it"
+        item = alone.classes[0]
         if not self._packs:
-            return self._why_in_slurm(job)
+            lacking = self._pass.outlook.lacking(item)
+            return f"this job cannot start: {lacking}" if lacking else self._why_in_slurm(job)
+        found = self._pass.verdict(item)
+        if not found.possible:
+            return f"this job cannot start: {found.reason}"
         number = self._pass.demand.of_job.get(job.id)
         if number is None:
-            return job.blocked or "the scheduler holds it"
-        item = self._pass.demand.classes[number]
-        if any(one.id == job.id for one in self._pass.waiting(item)):
-            return self._pass.in_the_way(item)
-        return self._when(job)
+            return job.blocked or job.reason or "the scheduler holds it"
+        if all(one.id != job.id for one in self._pass.waiting(self._pass.demand.classes[number])):
+            return self._when(job)
+        return f"{found.reason}{self._holders(found.scope)}"
 
-    def _never(self, alone: Demand) -> str:
-        item = alone.classes[0]
-        store = Store(self._pass.market, self._pass.limits)
-        there = any(
-            stack.kind.serves(item) and stack.kind.has(piece) for stack in self._pass.supply() for piece in item.pieces
-        )
-        if there or all(store.fitting(item, piece) for piece in item.pieces):
+    def _holders(self, scope: tuple[str, ...]) -> str:
+        """Which jobs have, or are about to get, the machines that a limit counts; and who else takes of a quota."""
+        if not scope:
             return ""
-        return never(item, self._pass.market)
+        within = {key for key, spec in self._pass.specs.items() if self._pass.limits.in_scope(spec, scope)}
+        running = {short(name): job.id for job in self._queue.jobs if job.state in ON_NODES for name in job.nodes}
+        jobs: dict[str, None] = {}
+        for machine in self._pass.view.machines:
+            name = short(machine.instance.computer_name)
+            if name in running and machine.scale_set.name.casefold() in within:
+                jobs[running[name]] = None
+        for job, tags in self._pass.placements():
+            if any(_scale_set(tag).casefold() in within for tag in tags):
+                jobs[job.id] = None
+        others = self._pass.outlook.taken_elsewhere(scope[1]) if scope[:1] == ("quota",) else 0
+        said = [f"jobs that have them: {listing(list(jobs))}"] if jobs else []
+        said += [f"{others} are taken outside this cluster's node arrays"] if others else []
+        return f" ({'; '.join(said)})" if said else ""
 
     def _why_in_slurm(self, job: Job) -> str:
-        plan: Plan = slurm.plan(self._cluster, self._layout, self._queue, self._fleet, self._catalog, self._now)
-        found = [one.reason for one in plan.unmet if job.id in one.jobs]
+        if self._unmet is None:
+            plan: Plan = slurm.plan(self._cluster, self._layout, self._queue, self._fleet, self._catalog, self._now)
+            self._unmet = {}
+            for one in plan.unmet:
+                for name in one.jobs:
+                    self._unmet.setdefault(name, []).append(one.reason)
+        found = self._unmet.get(job.id, [])
         said = job.reason or "Slurm gives no reason"
         return "; ".join(found) if found else f"Slurm says {said}"
 
@@ -137,8 +153,7 @@ class Answers:
             row: Json = {"vm_size": choice.vm_size, "node_array": choice.array, "fits": not why, "why_not": why}
             row.update(nodes=None, cost_per_hour=None, room=None, in_the_way="")
             if not why:
-                each = [1 if item.spread == "scatter" else max(1, choice.kind.holds(one)) for one in item.pieces]
-                nodes = sum(-(-piece.count // count) for piece, count in zip(item.pieces, each))
+                nodes = sum(nodes_for(item, piece, choice.kind) for piece in item.pieces)
                 rooms = [self._pass.limits.room(spec) for spec, _kind in choice.kinds]
                 row["nodes"] = nodes
                 row["cost_per_hour"] = round(nodes * choice.price, 4) if choice.known else None
@@ -171,7 +186,7 @@ class Answers:
             "cost_per_hour": round((costs[0] or 0.0) - (costs[1] or 0.0), 4) if known else None,
             "machines": {name: number for name, number in machines.items() if number},
             "without_machines": left,
-            "why": wanted.in_the_way(wanted.demand.classes[number]) if left else "",
+            "why": wanted.verdict(wanted.demand.classes[number]).reason if left else "",
         }
 
     @staticmethod
@@ -189,6 +204,14 @@ class Answers:
         if any(price is None for price, _count in prices):
             return None
         return sum((price or 0.0) * count for price, count in prices)
+
+
+def _scale_set(tag: t.Any) -> str:
+    """The scale set of a node that a plan uses: up, booting, ordered, or bought by it; '' for nodes of others."""
+    if isinstance(tag, New):
+        return tag.spec.name
+    machine = tag.machine if isinstance(tag, Node) else tag
+    return machine.scale_set.name if isinstance(machine, Machine) else getattr(machine, "name", "")
 
 
 def _without_slurm(queue: Queue, fleet: Fleet) -> Queue:

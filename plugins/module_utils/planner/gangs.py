@@ -64,7 +64,7 @@ class Gangs:
             return None
         hardest = max(item.pieces, key=lambda one: (one.gpus, one.cpus, one.memory))
         best: t.Optional[Choice] = None
-        for group, room, price in shop.groups(item, hardest):
+        for group, room, price in shop.groups(item, hardest, self._wants_near(item)):
             slots = self._slots_in(item, group)
             holds = 1 if item.spread == SCATTER else max(1, self._holds(item, group))
             missing = -(-(item.size - slots) // holds)
@@ -130,3 +130,15 @@ class Gangs:
                         return False
         packer.settle(item, done)
         return True
+
+
+def place(packer: Packer, gangs: Gangs, item: JobClass, count: int) -> int:
+    """Place up to ``count`` jobs of any class in the way that it asks for; answers how many were placed."""
+    if item.size == 1:
+        return packer.place(item.number, count)
+    if item.one_group:
+        return gangs.place(item, count)
+    done = 0
+    while done < count and packer.place_job(item):
+        done += 1
+    return done

@@ -121,7 +121,7 @@ class Life:
                     memory_mib=kind.memory,
                     gpus=kind.gpus,
                     reason="its machine is booting",
-                    labels=tuple(sorted(kind.labels.items())),
+                    labels=tuple(sorted(kind.labels)),
                     partitions=tuple(sorted(kind.partitions or ())),
                 )
             )

@@ -22,7 +22,9 @@ class Room:
     """How many more, and what is in the way of another one.
 
     ``soon``: deletions that are under way will make room. ``azure``: Azure is in the way, not the definition;
-    ``unavailable``: because it failed lately, and is not to be asked again yet.
+    ``unavailable``: because it failed lately, and is not to be asked again yet. ``limit`` is what is in the way where
+    nothing is there yet, '' if ``reason`` says it. ``scope`` is what the limit is about: ``cluster``, or one of
+    ``array``, ``size`` (of an array), ``set`` and ``quota`` with its name.
     """
 
     count: int
@@ -30,6 +32,8 @@ class Room:
     soon: bool = False
     azure: bool = False
     unavailable: bool = False
+    limit: str = ""
+    scope: tuple[str, ...] = ()
 
 
 def spot(spec_or_set: t.Union[ScaleSetSpec, ScaleSet]) -> bool:
@@ -171,21 +175,51 @@ class Limits:
         )
         return min(rooms, key=lambda r: r.count)
 
+    def in_scope(self, spec: ScaleSetSpec, scope: tuple[str, ...]) -> bool:
+        """Whether the machines of a scale set count in what a limit is about, see `Room`."""
+        return scope in (
+            ("cluster",),
+            ("array", spec.node_array),
+            ("size", spec.node_array, spec.vm_size.lower()),
+            ("set", spec.name.casefold()),
+            *(("quota", name) for name in self._quotas(spec)),
+        )
+
+    def most(self, specs: t.Sequence[ScaleSetSpec], together: bool) -> Room:
+        """How many more machines the scale sets of one size of one node array may get, as the definition has it.
+
+        ``together``: all of them in one set. What Azure refuses at the moment, and its quotas, do not count.
+        """
+        first = specs[0]
+        sets = [self._set_room(spec) for spec in specs]
+        count = (max if together else sum)(room.count for room in sets)
+        where = "one placement group" if first.placement_group else "one scale set"
+        capacity = max(spec.max_capacity for spec in specs) if together else sum(spec.max_capacity for spec in specs)
+        limit = f"{where if together else f'{first.node_array} with {first.vm_size}'} may have {capacity}"
+        common = (*self._array_rooms(first), *self._cluster_rooms(first), *self._budget_rooms(first))
+        return min((*common, Room(count, limit=limit)), key=lambda room: room.count)
+
     def _set_room(self, spec: ScaleSetSpec) -> Room:
         left = spec.max_capacity - self.count(spec)
-        return Room(max(0, left), f"scale set {spec.name} has its {spec.max_capacity} machines")
+        reason = f"scale set {spec.name} has its {spec.max_capacity} machines"
+        return Room(max(0, left), reason, scope=("set", spec.name.casefold()))
 
     def _array_rooms(self, spec: ScaleSetSpec) -> t.Iterator[Room]:
-        array = self._arrays[spec.node_array]
+        array, vcpus = self._arrays[spec.node_array], self._vcpus(spec.vm_size)
         left = array.max_nodes - self._array_nodes.get(array.name, 0)
-        yield Room(max(0, left), f"node array {array.name} has its {array.max_nodes} nodes")
+        limit = f"node array {array.name} may have {array.max_nodes} (max_nodes)"
+        scope = ("array", array.name)
+        reason = f"node array {array.name} has its {array.max_nodes} nodes"
+        yield Room(max(0, left), reason, limit=limit, scope=scope)
         group = (spec.node_array, spec.vm_size.lower())
         most = self._groups[group].count
-        yield Room(max(0, most - self._group_nodes.get(group, 0)), f"{array.name} has its {most} {spec.vm_size}")
-        vcpus = self._vcpus(spec.vm_size)
+        limit = f"{array.name} may have {most} {spec.vm_size} (vm_sizes[].max_nodes)"
+        reason = f"{array.name} has its {most} {spec.vm_size}"
+        yield Room(max(0, most - self._group_nodes.get(group, 0)), reason, limit=limit, scope=("size", *group))
         if array.max_vcpus and vcpus:
             left = (array.max_vcpus - self._array_vcpus.get(array.name, 0)) // vcpus
-            yield Room(max(0, left), f"node array {array.name} may have {array.max_vcpus} vCPUs")
+            reason = f"node array {array.name} may have {array.max_vcpus} vCPUs (max_vcpus)"
+            yield Room(max(0, left), reason, scope=scope)
 
     def _quota_rooms(self, spec: ScaleSetSpec) -> t.Iterator[Room]:
         for name, amount in self._quotas(spec).items():
@@ -195,16 +229,19 @@ class Limits:
             unit = "machines" if name == "virtualmachines" else "vCPUs"
             reason = f"quota {quota.name} allows {quota.limit} {unit}, one {spec.vm_size} takes {amount}"
             soon = free + self._coming_back().get(name, 0) >= amount
-            yield Room(left, reason, soon=soon and not left, azure=True)
+            yield Room(left, reason, soon=soon and not left, azure=True, scope=("quota", name))
 
     def _cluster_rooms(self, spec: ScaleSetSpec) -> t.Iterator[Room]:
         policy, vcpus = self._policy, self._vcpus(spec.vm_size) if self._policy.max_vcpus else 0
         if policy.max_nodes:
             left = policy.max_nodes - self._total_nodes
-            yield Room(max(0, left), f"the cluster has its {policy.max_nodes} nodes (autoscale.max_nodes)")
+            reason = f"the cluster has its {policy.max_nodes} nodes (autoscale.max_nodes)"
+            limit = f"the cluster may have {policy.max_nodes} (autoscale.max_nodes)"
+            yield Room(max(0, left), reason, limit=limit, scope=("cluster",))
         if vcpus:
             left = (policy.max_vcpus - self._total_vcpus) // vcpus
-            yield Room(max(0, left), f"the cluster may have {policy.max_vcpus} vCPUs (autoscale.max_vcpus)")
+            reason = f"the cluster may have {policy.max_vcpus} vCPUs (autoscale.max_vcpus)"
+            yield Room(max(0, left), reason, scope=("cluster",))
         if policy.grow_per_minute:
             left = policy.grow_per_minute - self._young
             reason = f"at most {policy.grow_per_minute} machines are asked for in a minute (autoscale.grow_per_minute)"
@@ -237,7 +274,8 @@ class Limits:
             reason = (
                 f"the budget is {budget.per_hour:g} USD/hour, {now:.2f} are in use, one {spec.vm_size} costs {price:g}"
             )
-            yield Room(_times(budget.per_hour - now, price), reason)
+            limit = f"the budget is {budget.per_hour:g} USD/hour, one costs {price:g} (autoscale.budget.per_hour)"
+            yield Room(_times(budget.per_hour - now, price), reason, limit=limit, scope=("cluster",))
         if budget.per_month:
             yield self._month_room(spec, price, now)
 
@@ -251,7 +289,8 @@ class Limits:
         free = budget - spent - late_usd
         late = f"the last day may have cost {late_usd:.2f}"
         reason = f"the budget is {budget:g} USD/month, {spent:.2f} are spent and {late}"
-        return Room(_times(free - now, price), reason)
+        limit = f"the budget is {budget:g} USD/month, one costs {price:g} USD/hour (autoscale.budget.per_month)"
+        return Room(_times(free - now, price), reason, limit=limit)
 
 
 def _times(free: float, price: float) -> int:

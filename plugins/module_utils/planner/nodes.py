@@ -147,12 +147,13 @@ class Stacks:
 
 def _kind_of(node: QueueNode, offer: t.Optional[Kind]) -> Kind:
     """What the scheduler says of a node counts; where it says nothing, what its scale set offers."""
-    labels = {**(offer.labels if offer else {}), **dict(node.labels)}
+    said = {name for name, _value in node.labels}
+    labels = {*node.labels, *(pair for pair in (offer.labels if offer else ()) if pair[0] not in said)}
     queues: t.Optional[frozenset[str]] = frozenset(node.partitions) if node.partitions else None
     if queues is None and offer is not None:
         queues = offer.partitions
-    group = labels.get(offers.PLACEMENT_GROUP, "")
+    group = min((value for name, value in labels if name == offers.PLACEMENT_GROUP), default="")
     near = offer.near if offer is not None else bool(group)
     capacity = (node.cpus, node.memory_mib, node.gpus)
     name = offer.name if offer is not None else ""
-    return Kind(name, capacity, labels.items(), queues, group, near, dict(node.resources))
+    return Kind(name, capacity, labels, queues, group, near, dict(node.resources))

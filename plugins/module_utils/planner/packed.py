@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import plan as steps
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog
@@ -23,14 +24,14 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text impor
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions, not_read
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass, demand, order
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.failures import remember
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.gangs import Gangs
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.gangs import Gangs, place
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.lifecycle import Life
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits, Room
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.mix import Mix, hardness
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import NodeView, Stacks
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import Node, NodeView, Stacks
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.outlook import Outlook, Verdict
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer, Stack
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Choice, Market, New, Store
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.reasons import never
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import PREFIX
 
 # How often the plan is tried against itself before what it then has is taken.
@@ -57,7 +58,7 @@ class Pass:
     def __init__(
         self, cluster: Cluster, layout: Layout, queue: Queue, fleet: Fleet, catalog: Catalog, now: int
     ) -> None:
-        self.cluster, self.queue, self.now = cluster, queue, now
+        self.cluster, self.layout, self.queue, self.catalog, self.now = cluster, layout, queue, catalog, now
         self.view = NodeView(layout, queue, fleet, now, cluster.autoscale.boot_timeout)
         self.decided = Decisions(self.view)
         self.market = Market(cluster, layout, catalog)
@@ -70,6 +71,7 @@ class Pass:
         )
         self.specs: dict[str, ScaleSetSpec] = {spec.name.casefold(): spec for spec in layout.scale_sets}
         self.sold: dict[str, int] = {}
+        self._outlook: t.Optional[Outlook] = None
         self.packer = self._pack()
 
     def _counted(self) -> dict[str, int]:
@@ -197,19 +199,8 @@ class Pass:
         gangs = Gangs(packer, fewest)
         several = sorted((item for item in self.demand.classes if item.size > 1), key=hardness)
         for item in reversed(several) if turned else several:
-            self._place(packer, gangs, item, item.count)
+            place(packer, gangs, item, item.count)
         return packer
-
-    @staticmethod
-    def _place(packer: Packer, gangs: Gangs, item: JobClass, count: int) -> int:
-        if item.size == 1:
-            return packer.place(item.number, count)
-        if item.one_group:
-            return gangs.place(item, count)
-        done = 0
-        while done < count and packer.place_job(item):
-            done += 1
-        return done
 
     def _for_sale(self) -> list[JobClass]:
         """The classes for which there are machines to buy at all, whatever the limits are."""
@@ -226,7 +217,7 @@ class Pass:
         out: set[int] = set()
         gangs = Gangs(packer)
         for _unused, number, tasks in turns:
-            if number not in out and self._place(packer, gangs, self.demand.classes[number], tasks) < tasks:
+            if number not in out and place(packer, gangs, self.demand.classes[number], tasks) < tasks:
                 out.add(number)
         return packer
 
@@ -309,29 +300,57 @@ class Pass:
                     yield job, list(itertools.islice(slots, item.size))
                 left -= min(tasks, left)
 
-    def in_the_way(self, item: JobClass) -> str:
-        """Why jobs of a class got no nodes."""
+    @property
+    def outlook(self) -> Outlook:
+        """What could become of jobs if they were alone, on all nodes that there are, whatever their state."""
+        if self._outlook is None:
+            there = [one for one in self.supply() if not isinstance(one.tags[0], New)]
+            out = Stacks(self.market.kinds)
+            for state in self.view.nodes:
+                if state not in self.view.lost:
+                    out.add_node(state)
+            self._outlook = Outlook(
+                self.cluster,
+                self.layout,
+                self.catalog,
+                self.market,
+                self.view.scale_sets,
+                [*out.all(), *(one for one in there if not isinstance(one.tags[0], Node))],
+                self._counted(),
+            )
+        return self._outlook
+
+    def verdict(self, item: JobClass) -> Verdict:
+        """Why jobs of a class got no nodes, and whether they ever could."""
+        found = self.outlook.verdict(item)
+        if not found.possible:
+            return found
+        if self.life.braked or found.reason:
+            return Verdict(True, self.life.braked or found.reason)
+        room = self._in_the_way(item)
+        return Verdict(True, room.reason, room.scope)
+
+    def _in_the_way(self, item: JobClass) -> Room:
+        """What keeps machines from jobs of a class that could have them."""
         room = Store(self.market, self.limits).blocked(item)
         if room is None:
-            return never(item, self.market)
-        if self.life.braked:
-            return self.life.braked
+            return Room(0, "the nodes that it could have are in use")
         if room.count:
-            return f"there is no room for all of it at once: {room.reason}"
-        return room.reason
+            return replace(room, reason=f"there is no room for all of it at once: {room.reason}")
+        return room
 
     def _notes(self) -> None:
+        said: set[int] = set()
         for item in self.demand.classes:
             waiting = self.waiting(item)
             if not waiting:
                 continue
-            reason = self.in_the_way(item)
-            possible = Store(self.market, self.limits).blocked(item) is not None
-            text = f"waits: {reason}" if possible else f"this job cannot start: {reason}"
-            self.decided.unmet((job.id for job in waiting), reason)
+            said.update(id(job) for job in waiting)
+            found = self.verdict(item)
+            text = f"waits: {found.reason}" if found.possible else f"this job cannot start: {found.reason}"
+            self.decided.unmet((job.id for job in waiting), found.reason)
             for job in waiting:
                 self.decided.comment(job, text)
-        said = {id(job) for item in self.demand.classes for job in self.waiting(item)}
         for item in self.demand.classes:
             for job, _tasks in item.jobs:
                 if job.note.startswith(PREFIX) and id(job) not in said:

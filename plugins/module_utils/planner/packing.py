@@ -22,6 +22,7 @@ _CPU, _GIB, _GPU = 0.03, 0.004, 2.5
 class Kind:
     """Nodes that are alike: what a whole one has, its labels, its queues (None: all), its placement group.
 
+    ``labels`` are the pairs of name and value that hold: a label may have several values. A job asks for such pairs.
     ``near``: the group is a real placement group, not only a scale set. ``worth`` compares kinds by what they have,
     about in USD/hour: it is not their price, so it is the same whether prices are known or not.
     """
@@ -41,7 +42,7 @@ class Kind:
         self.name, self.group, self.near = name, group, near
         self.cpus, self.memory, self.gpus = capacity
         self.worth = _CPU * self.cpus + _GIB * self.memory / 1024 + _GPU * self.gpus
-        self.labels, self.partitions = dict(labels), partitions
+        self.labels, self.partitions = frozenset(labels), partitions
         self.resources = dict(resources or {})
 
     def serves(self, item: JobClass) -> bool:
@@ -54,7 +55,7 @@ class Kind:
             piece.cpus <= self.cpus
             and piece.memory <= self.memory
             and piece.gpus <= self.gpus
-            and all(self.labels.get(name) == value for name, value in piece.labels)
+            and self.labels.issuperset(piece.labels)
             and all(self.resources.get(name, 0) >= value for name, value in piece.resources)
         )
 
@@ -136,8 +137,11 @@ class Shop(t.Protocol):
     def refund(self, stacks: t.Sequence[Stack]) -> None:
         """Take back what was just bought."""
 
-    def groups(self, item: JobClass, piece: Piece) -> t.Sequence[tuple[str, int, float]]:
-        """Placement groups in which nodes for the piece could be bought: name, how many, USD/hour for each."""
+    def groups(self, item: JobClass, piece: Piece, near: bool) -> t.Sequence[tuple[str, int, float]]:
+        """Groups in which nodes for the piece could be bought: name, how many, USD/hour for each.
+
+        ``near``: real placement groups only, no scale sets that are none.
+        """
 
 
 class Packer:

@@ -200,20 +200,21 @@ class Store:
                 self._limits.take(self._market.specs[key], -count)
         self.sold = {}
 
-    def groups(self, item: JobClass, piece: Piece) -> list[tuple[str, int, float]]:
+    def groups(self, item: JobClass, piece: Piece, near: bool) -> list[tuple[str, int, float]]:
         """See `packing.Shop`. Of the empty groups of a choice only the first: they are all alike."""
-        found: list[tuple[bool, str, int, float]] = []
+        found: list[tuple[str, int, float]] = []
         for choice, _holds in self.fitting(item, piece):
             for spec, kind in self._open(choice, item, piece, ""):
+                if near and not kind.near:
+                    continue
                 room = self._limits.room(spec).count
                 if not room:
                     self._full.add(spec.name)
                     continue
-                found.append((kind.near, kind.group, room, choice.price))
+                found.append((kind.group, room, choice.price))
                 if not self._limits.count(spec):
                     break
-        near = any(one[0] for one in found)
-        return [one[1:] for one in found if one[0] or not near]
+        return found
 
     def blocked(self, item: JobClass) -> t.Optional[Room]:
         """What is in the way of machines for such jobs; None if no size suits, whatever the limits are."""

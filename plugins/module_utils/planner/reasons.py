@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import SCATTER
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import listing
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass, Piece
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind
@@ -40,9 +41,15 @@ def lacks(kind: Kind, item: JobClass, piece: Piece) -> str:
     if piece.gpus > kind.gpus:
         return f"has {kind.gpus} GPUs" if kind.gpus else "has no GPUs"
     for name, value in piece.labels:
-        if kind.labels.get(name) != value:
+        if (name, value) not in kind.labels:
             return f"is not {name}={value}"
     for name, _value in piece.resources:
         if not kind.resources.get(name):
             return f"has no {name}"
     return ""
+
+
+def nodes_for(item: JobClass, piece: Piece, kind: Kind) -> int:
+    """How many empty nodes of a kind the pieces of one job take."""
+    each = 1 if item.spread == SCATTER else max(1, kind.holds(piece))
+    return -(-piece.count // each)

@@ -51,7 +51,7 @@ def test_machines_are_bought_by_price_added_and_not_bought_twice(modules: Module
     assert asked["jobs"][0]["why"] == "1 machines for it are bought by this pass"
     assert asked["jobs"][0]["cheapest"]["cost_per_hour"] > 0
     assert asked["jobs"][0]["more"]["cost_per_hour"] > 0
-    assert "it cannot start as it is" in asked["jobs"][1]["why"]
+    assert "this job cannot start" in asked["jobs"][1]["why"]
 
     first = modules("autoscale", **given)
     assert not first.get("failed"), first

@@ -24,7 +24,7 @@ def test_a_job_that_waits_for_quota_is_told_so_with_what_it_would_take() -> None
     world = World(cluster(array("htc", SMALL, LARGE)), limits={"standarddsv5family": 16})
     world.submit("1", cpus=16, nodes=2)
     found = ask(world, "1")
-    assert "quota standarddsv5family allows 16 vCPUs" in found["why"]
+    assert found["why"].startswith("this job cannot start: it needs 32 vCPUs of quota standarddsv5family")
     assert found["needs"] == "2 x (16 CPUs, 1 GiB)"
     by_size = {one["vm_size"]: one for one in found["sizes"]}
     assert by_size[SMALL]["why_not"] == "has 4 CPUs"

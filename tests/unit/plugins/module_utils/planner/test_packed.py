@@ -9,7 +9,13 @@ import pytest
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import plan as steps
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Budget
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Unavailable
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import PACK, SCATTER, Chunk, Queue
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import (
+    PACK,
+    SCATTER,
+    Chunk,
+    Queue,
+    QueueNode,
+)
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner import packed
 
 from .packed_world import BIG_MEMORY, FAST, GIB, GPU, LARGE, NOW, SIZES, SMALL, World, array, cluster
@@ -89,6 +95,27 @@ def test_labels_queues_and_resources_are_conditions() -> None:
     plan = world.plan()
     assert not grown(plan)
     assert "has no matlab" in unmet(plan)
+
+
+def test_a_label_with_several_values_is_as_good_as_each_of_them() -> None:
+    world = World(cluster(array("htc", SMALL)))
+    pairs = (("software", "gaussian"), ("software", "orca"))
+    world.nodes["big"] = QueueNode(
+        "big",
+        frozenset(),
+        up=True,
+        cpus=64,
+        memory_mib=256 * GIB,
+        free_cpus=64,
+        free_memory_mib=256 * GIB,
+        labels=pairs,
+    )
+    world.submit("1", labels=pairs[:1])
+    world.submit("2", labels=pairs[1:])
+    world.submit("both", labels=pairs)
+    assert not world.plan()
+    world.submit("other", labels=(("software", "vasp"),))
+    assert [one.jobs for one in world.plan().unmet] == [("other",)]
 
 
 def test_a_job_that_can_never_run_is_told_why() -> None:
