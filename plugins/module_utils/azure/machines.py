@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import typing as t
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,9 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.typed impo
 
 # For those who list machines over the session; what is built here goes through the typed client and its version.
 VERSION = "2024-07-01"
+
+# Bytes. What is longer is packed: Azure takes 64 KiB.
+PLAIN_CUSTOM_DATA = 48 * 1024
 
 # The actions that lead to a power state, by what the machine is in now. Azure generalises only what does not run.
 _ACTIONS: t.Mapping[str, tuple[str, ...]] = {
@@ -194,8 +198,13 @@ def os_profile(options: t.Mapping[str, t.Any], computer_name: str = "", prefix: 
         **({"computerNamePrefix": prefix} if prefix else {"computerName": computer_name}),
     }
     if options.get("custom_data"):
-        profile["customData"] = base64.b64encode(options["custom_data"].encode()).decode("ascii")
+        profile["customData"] = base64.b64encode(_packed(options["custom_data"].encode())).decode("ascii")
     return profile
+
+
+def _packed(custom_data: bytes) -> bytes:
+    """What Azure takes 64 KiB of at most: cloud-init unpacks what is packed."""
+    return custom_data if len(custom_data) <= PLAIN_CUSTOM_DATA else gzip.compress(custom_data, mtime=0)
 
 
 def _failed(machine: Json) -> bool:

@@ -8,17 +8,15 @@ connects to a node: a timer looks. Standard library and Python 3.9.
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 from pathlib import Path
 
 import node
 import people as _people
-from node import Configuration, JoinError, Mount
+from node import Configuration, JoinError, Refuse
 
 SSSD = Path("/etc/sssd/sssd.conf")
 TIMER = "azure-hpc-people.timer"
-Refuse = t.Callable[[str], None]
 
 
 class Refused(JoinError):
@@ -31,21 +29,12 @@ def people(path: Path, refuse: t.Optional[Refuse] = None, attempts: int = 20) ->
     When they collide with this machine's, nothing is changed, ``refuse`` is told why, and Refused is raised. It is told
     '' when nothing stands against the list any more.
     """
-    mark = node.RUN / "refused"
-    said = _text(mark)
     try:
-        _take(node.read_configuration(path, _known), attempts)
+        _take(node.read_configuration(path, node.known), attempts)
     except Refused as error:
-        if refuse and said != str(error):
-            # That the scheduler cannot be told is no reason to say something else than this.
-            with contextlib.suppress(JoinError, OSError, KeyError):
-                refuse(str(error))
-                mark.write_text(str(error), encoding="utf-8")
+        node.tell("accounts", str(error), refuse)
         raise
-    if said:
-        if refuse:
-            refuse("")
-        mark.unlink()
+    node.tell("accounts", "", refuse)
 
 
 def keep_following() -> None:
@@ -78,11 +67,6 @@ def _take_directory(source: Path) -> bool:
             target.parent.mkdir(mode=0o750, exist_ok=True)
             changed = node.install_secret(source / name, target, f"sssd's {name}") or changed
     return changed
-
-
-def _known(mounts: tuple[Mount, ...], **data: t.Any) -> Configuration:
-    """What every join.json says, out of one of any scheduler."""
-    return Configuration(data["cluster"], data["head"], data["private"], mounts)
 
 
 def _text(path: Path) -> str:

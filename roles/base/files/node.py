@@ -21,11 +21,12 @@ import subprocess
 import sys
 import time
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 CONFIGURATION = Path("/etc/azure_hpc/join.json")
 RUN = Path("/run/azure_hpc")
+UNITS = Path("/run/systemd/system")
 METADATA = "169.254.169.254:80"
 METADATA_PATH = "/metadata/instance?api-version=2021-02-01"
 # What may stand between the double quotes of an EnvironmentFile and be split into words by systemd without surprise.
@@ -40,12 +41,15 @@ class JoinError(Exception):
 
 @dataclass(frozen=True)
 class Mount:
-    """One remote file system: ``source`` is server:/path, ``options`` as in fstab."""
+    """One file system: ``source`` is server:/path or what the type has for it, ``options`` as in fstab. ``settings``
+    are for types that need more than mount(8) takes, see mounting.py."""
 
     source: str
     path: str
     type: str = "nfs"
     options: str = ""
+    name: str = ""
+    settings: t.Mapping[str, t.Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,13 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Identity:
-    """What Azure's instance metadata say of this machine. ``scale_set`` is '' for a machine of its own."""
+    """What Azure's instance metadata say of this machine. ``scale_set`` is '' for a machine of its own; ``name`` is
+    what Azure calls it."""
 
     resource_id: str
     addresses: tuple[str, ...]
     scale_set: str = ""
+    name: str = ""
 
 
 def say(text: str) -> None:
@@ -75,10 +81,12 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run(*argv: str, env: t.Optional[t.Mapping[str, str]] = None) -> str:
+def run(*argv: str, env: t.Optional[t.Mapping[str, str]] = None, timeout: float = 180) -> str:
     """Run a command and return its output; raises JoinError with what it said when it fails."""
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=180, check=False, env=env)
+        done = subprocess.run(
+            argv, capture_output=True, text=True, errors="replace", timeout=timeout, check=False, env=env
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise JoinError(f"{argv[0]}: {error}") from error
     if done.returncode != 0:
@@ -87,6 +95,7 @@ def run(*argv: str, env: t.Optional[t.Mapping[str, str]] = None) -> str:
 
 
 C = t.TypeVar("C", bound=Configuration)
+Refuse = t.Callable[[str], None]
 
 
 def read_configuration(path: Path, kind: t.Callable[..., C]) -> C:
@@ -99,12 +108,18 @@ def read_configuration(path: Path, kind: t.Callable[..., C]) -> C:
         raise JoinError(f"{path}: {error}") from error
 
 
+def known(mounts: tuple[Mount, ...], **data: t.Any) -> Configuration:
+    """What every join.json says, out of one of any scheduler."""
+    return Configuration(data["cluster"], data["head"], data["private"], mounts)
+
+
 def parse_metadata(text: str) -> Identity:
     """Resource id, private addresses and scale set from the answer of the instance metadata service."""
     try:
         data = json.loads(text)
         resource_id = data["compute"]["resourceId"]
         scale_set = data["compute"].get("vmScaleSetName") or ""
+        name = str(data["compute"].get("name") or "")
         addresses = tuple(
             address["privateIpAddress"]
             for interface in data["network"]["interface"]
@@ -114,7 +129,7 @@ def parse_metadata(text: str) -> Identity:
         raise JoinError(f"the instance metadata is not understood: {error!r}") from error
     if not RESOURCE_ID.fullmatch(resource_id):
         raise JoinError(f"the instance metadata has no usable resource id: {resource_id!r}")
-    return Identity(resource_id, addresses, scale_set)
+    return Identity(resource_id, addresses, scale_set, name)
 
 
 def read_metadata(service: str = METADATA, attempts: int = 30) -> Identity:
@@ -171,12 +186,6 @@ def mount(spec: Mount) -> None:
     options = ["-o", spec.options] if spec.options else []
     run("mount", "-t", spec.type, *options, spec.source, spec.path)
     say(f"mounted {spec.source} on {spec.path}")
-
-
-def mount_all(configuration: Configuration) -> None:
-    """Mount the cluster's file systems, however long their servers need to answer."""
-    for spec in configuration.mounts:
-        with_retries(lambda spec=spec: mount(spec), attempts=20)  # type: ignore[misc]
 
 
 def with_retries(what: t.Callable[[], None], attempts: int, pause: float = 2.0) -> None:
@@ -271,28 +280,79 @@ def write_if_changed(path: Path, text: str) -> bool:
     return True
 
 
+def tell(kind: str, reason: str, refuse: t.Optional[Refuse]) -> None:
+    """Have the scheduler give this node no jobs for a reason of that kind (accounts, mounts), with '' no more for it.
+
+    ``refuse`` hears all reasons that hold, and '' when there is none any more; only when that is news. That the
+    scheduler cannot be told now is no reason to fail: the next time it is tried again.
+    """
+    marks, told = RUN / "refused", RUN / "told"
+    marks.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if reason:
+        write_if_changed(marks / kind, " ".join(reason.split()))
+    else:
+        (marks / kind).unlink(missing_ok=True)
+    now = "; ".join(f"{mark.name}: {mark.read_text(encoding='utf-8')}" for mark in sorted(marks.iterdir()))
+    if now == (told.read_text(encoding="utf-8") if told.exists() else ""):
+        return
+    if now:
+        say(f"this node must not take jobs: {now}")
+    try:
+        if refuse:
+            refuse(now)
+        write_if_changed(told, now)
+    except (JoinError, OSError, KeyError) as error:
+        say(f"the scheduler cannot be told: {error}")
+
+
+def order_services(services: t.Iterable[str]) -> None:
+    """Have systemd stop these before it unmounts anything, whatever their packages say."""
+    changed = False
+    for service in services:
+        file = UNITS / f"{service}.d" / "azure_hpc.conf"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        changed |= write_if_changed(file, "[Unit]\nAfter=local-fs.target remote-fs.target\n")
+    if changed:
+        run("systemctl", "daemon-reload")
+
+
 def main(
     arguments: t.Sequence[str],
     join: t.Callable[[], None],
-    refuse: t.Optional[t.Callable[[str], None]] = None,
+    refuse: t.Optional[Refuse] = None,
+    services: t.Sequence[str] = (),
     **others: t.Callable[[Path], bool],
 ) -> int:
     """The command line of a join program: without arguments it joins, with the accounts of the cluster's people made
-    before; ``people`` only follows the list of people, as a timer has it do; ``NAME FILE`` does one of ``others`` with
-    the configuration FILE and prints whether that changed anything. ``refuse`` takes this node out of service, saying
-    why. Any failure is one line on stderr and status 1."""
-    import follow  # builds on this file
+    and its file systems mounted before; ``people`` only follows the list of people, as a timer has it do; ``watch``
+    looks after the file systems; ``NAME FILE`` does one of ``others`` with the configuration FILE and prints whether
+    that changed anything. ``refuse`` takes this node out of service, saying why; ``services`` are the scheduler's. Any
+    failure is one line on stderr and status 1."""
+    import follow  # these build on this file
+    import mounting
+    import watch
+
+    def against_mounts(reason: str) -> None:
+        tell("mounts", reason, refuse)
+
+    def whole_way() -> None:
+        follow.people(CONFIGURATION, refuse)
+        follow.keep_following()
+        order_services(services)
+        mounting.mount_all(read_configuration(CONFIGURATION, known), against_mounts)
+        watch.keep_watching()
+        join()
 
     try:
         for tool in ("mount", "systemctl"):
             if shutil.which(tool) is None:
                 raise JoinError(f"{tool} is not installed")
         if not arguments:
-            follow.people(CONFIGURATION, refuse)
-            follow.keep_following()
-            join()
+            whole_way()
         elif list(arguments) == ["people"]:
             follow.people(CONFIGURATION, refuse, attempts=1)
+        elif list(arguments) == ["watch"]:
+            watch.watch(read_configuration(CONFIGURATION, known), against_mounts, services)
         elif len(arguments) == 2 and arguments[0] in others:
             print("changed" if others[arguments[0]](Path(arguments[1])) else "unchanged")
         else:

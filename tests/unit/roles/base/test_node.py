@@ -189,13 +189,20 @@ def test_a_configuration_is_read_with_its_mounts(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def followed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is done for the people of the cluster; how, is test_follow's business."""
+def followed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """What is done beside joining; how, is the business of other tests."""
     import follow
+    import mounting
+    import watch
 
     done: list[str] = []
     monkeypatch.setattr(follow, "people", lambda path, _refuse, attempts=20: done.append(f"{path} {attempts}"))
     monkeypatch.setattr(follow, "keep_following", lambda: done.append("timer"))
+    monkeypatch.setattr(mounting, "mount_all", lambda found, _tell: done.append(f"mounts of {found.cluster}"))
+    monkeypatch.setattr(watch, "keep_watching", lambda: done.append("watch"))
+    monkeypatch.setattr(node, "order_services", lambda services: done.append(f"order {services[0]}"))
+    monkeypatch.setattr(node, "CONFIGURATION", tmp_path / "join.json")
+    (tmp_path / "join.json").write_text(json.dumps({"cluster": "demo", "head": "h", "private": "/srv/p", "more": 1}))
     return done
 
 
@@ -205,18 +212,65 @@ def test_a_failure_ends_with_one_reason_and_no_traceback(
     def join() -> None:
         raise node.JoinError("no way")
 
-    assert node.main([], join) == 1
+    assert node.main([], join, services=["x.service"]) == 1
     assert capsys.readouterr().err == "cannot join: no way\n"
 
 
-def test_a_machine_knows_its_people_before_it_joins(followed: list[str]) -> None:
-    assert node.main([], lambda: followed.append("joined")) == 0
-    assert followed == ["/etc/azure_hpc/join.json 20", "timer", "joined"]
+def test_a_machine_knows_its_people_and_has_its_file_systems_before_it_joins(followed: list[str]) -> None:
+    assert node.main([], lambda: followed.append("joined"), services=["slurmd.service"]) == 0
+    people, *rest = followed
+    assert people.endswith("/join.json 20")
+    assert rest == ["timer", "order slurmd.service", "mounts of demo", "watch", "joined"]
+
+
+def test_daemons_are_stopped_before_anything_is_unmounted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    commands = Commands({})
+    monkeypatch.setattr(node, "run", commands)
+    monkeypatch.setattr(node, "UNITS", tmp_path)
+    for _boot in range(2):
+        node.order_services(["condor.service"])
+    assert "After=local-fs.target remote-fs.target" in (tmp_path / "condor.service.d/azure_hpc.conf").read_text()
+    assert commands.ran == [("systemctl", "daemon-reload")]
+
+
+def test_the_scheduler_hears_all_reasons_when_they_change_and_the_end_of_the_last_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(node, "RUN", tmp_path)
+    for kind, reason in [
+        ("mounts", ""),
+        ("mounts", "/data: no\nanswer"),
+        ("mounts", "/data: no answer"),
+        ("accounts", "uid 7"),
+        ("mounts", ""),
+        ("accounts", ""),
+        ("accounts", ""),
+    ]:
+        node.tell(kind, reason, told.append)
+    both = "accounts: uid 7; mounts: /data: no answer"
+    assert told == ["mounts: /data: no answer", both, "accounts: uid 7", ""]
+
+
+def test_what_the_scheduler_could_not_be_told_is_told_later(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    outcomes = iter([node.JoinError("no controller"), None, None])
+
+    def refuse(reason: str) -> None:
+        outcome = next(outcomes)
+        if outcome:
+            raise outcome
+        told.append(reason)
+
+    told: list[str] = []
+    monkeypatch.setattr(node, "RUN", tmp_path)
+    for _turn in range(3):
+        node.tell("mounts", "/data: gone", refuse)
+    assert told == ["mounts: /data: gone"]
 
 
 def test_the_timer_only_follows_the_list_of_people(followed: list[str]) -> None:
     assert node.main(["people"], lambda: followed.append("joined")) == 0
-    assert followed == ["/etc/azure_hpc/join.json 1"]
+    assert [entry.rsplit("/", 1)[1] for entry in followed] == ["join.json 1"]
 
 
 @pytest.mark.parametrize("arguments", [["key"], ["other", "file"], ["key", "file", "more"]])

@@ -102,11 +102,12 @@ def test_slurmd_that_runs_with_other_options_is_restarted(monkeypatch: pytest.Mo
     ("reason", "shown", "update"),
     [
         (
-            "uid 2003 of carol is the uid of mallory",
+            "accounts: uid 2003 of carol is the uid of mallory",
             "",
             ("state=drain", "reason=accounts: uid 2003 of carol is the uid of mallory"),
         ),
         ("", "Reason=accounts: uid 2003 [root@2026-11-20]", ("state=resume",)),
+        ("", "Reason=mounts: /data: gone [root@2026-11-20]", ("state=resume",)),
         ("", "Reason=bad disk [root@2026-11-20]", None),
     ],
 )
@@ -121,7 +122,7 @@ def test_a_node_without_its_users_is_drained_and_only_what_we_drained_comes_back
     monkeypatch.setattr(join.node, "CONFIGURATION", tmp_path / "join.json")
     monkeypatch.setattr(join.node, "RUN", tmp_path)
     monkeypatch.setattr(join.node, "run", commands)
-    monkeypatch.setattr(join, "fetch_key", lambda configuration: fetched.append(configuration.head))
+    monkeypatch.setattr(join, "fetch_key", lambda configuration, attempts: fetched.append(configuration.head))
     join.refuse(reason)
     assert [argv[2:] for argv in commands.ran if argv[1] == "update"] == (
         [("nodename=htc-1", *update)] if update else []
