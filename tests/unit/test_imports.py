@@ -69,7 +69,7 @@ def area(name: str) -> str:
 
 
 STANDARD = set(sys.stdlib_module_names)
-OURS = {"model", "planner", "schedulers", "azure", "boundary", "simulator", "described"}
+OURS = {"model", "planner", "schedulers", "azure", "boundary", "simulator", "described", "exporter", "bundle"}
 
 
 def breaches(folder: str, ours: set[str], others: set[str] = frozenset()) -> list[str]:
@@ -106,7 +106,7 @@ def test_modules_import_only_the_boundary_and_our_packages() -> None:
 
 
 def test_modules_that_run_on_nodes_do_not_import_azure() -> None:
-    for name in ("queue_info", "queue_update"):
+    for name in ("queue_info", "queue_update", "queue_exporter"):
         path = PLUGINS / "modules" / f"{name}.py"
         assert [n for n, _unused in imports(path) if area(n) == "azure"] == []
 

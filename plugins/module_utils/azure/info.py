@@ -15,7 +15,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session im
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import definition, serial, slurm_nodes
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import kept_nodes, layout
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, kept_nodes, layout
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.offers import offers
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.reading import Mistake
 
@@ -45,6 +45,7 @@ def gather(session: Session, data: Json, with_fleet: bool) -> tuple[Json, list[s
         "layout": {
             "scale_sets": serial.dump(plan.scale_sets),
             "offers": serial.dump(offers(cluster, catalog)),
+            "kinds": _kinds(cluster, plan, catalog),
             **_slurm(cluster, catalog),
         },
         "sizes": {size.name: serial.dump(size) for size in map(catalog.size, names) if size is not None},
@@ -55,6 +56,19 @@ def gather(session: Session, data: Json, with_fleet: bool) -> tuple[Json, list[s
         result["fleet"] = serial.dump(seen)
         warnings += list(seen.errors)
     return {**result, "requests": session.requests}, warnings
+
+
+def _kinds(cluster: Cluster, plan: Layout, catalog: Catalog) -> list[Json]:
+    """What there can be of nodes: array, size, how Slurm's names of them begin, and what one costs in USD/hour."""
+    return [
+        {
+            "node_array": group.node_array,
+            "vm_size": group.vm_size,
+            "prefix": group.prefix,
+            "price": catalog.price(group.vm_size, cluster.array(group.node_array).priority == "spot") or 0.0,
+        }
+        for group in plan.node_groups
+    ]
 
 
 def _slurm(cluster: Cluster, catalog: Catalog) -> Json:

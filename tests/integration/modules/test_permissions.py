@@ -26,7 +26,7 @@ __all__ = ["inventory"]
 ROOT = Path(__file__).resolve().parents[3]
 PLAYBOOKS = ("site", "image", "autoscale", "destroy")
 PURPOSES = (*PLAYBOOKS, "inventory", "lustre")
-NODE_MODULES = ("queue_info", "queue_update")
+NODE_MODULES = ("queue_info", "queue_update", "queue_exporter")
 OPTIONAL = ("lustre", "lustre_info")
 """What playbooks do only for definitions with file systems: the purpose ``lustre``."""
 
