@@ -4,9 +4,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.arm.errors import ArmError
+
+
+@dataclass(frozen=True)
+class Words:
+    """A string that Azure takes in any case and tells in its own spelling; others are let through."""
+
+    words: tuple[str, ...]
+
+    def __init__(self, *words: str) -> None:
+        object.__setattr__(self, "words", words)
+
+    def spell(self, given: str) -> str:
+        return next((word for word in self.words if word.lower() == given.lower()), given)
+
 
 NAMES = {str: "String", int: "Int32", bool: "Boolean", dict: "Object", list: "Array"}
 REFERENCE = {"id": str}
@@ -15,8 +30,8 @@ REFERENCE = {"id": str}
 def read(value: Any, shape: Any, path: str = "") -> Any:
     """The value without its nulls (null means "not given"), or 400 InvalidRequestFormat naming the wrong place.
 
-    ``shape`` is a type, a list of one shape (an array of such), or a dictionary (an object; keys that it does not name
-    are let through unread).
+    ``shape`` is a type, ``Words``, a list of one shape (an array of such), or a dictionary (an object; keys that it
+    does not name are let through unread).
     """
     if isinstance(shape, dict):
         if not isinstance(value, dict):
@@ -30,6 +45,8 @@ def read(value: Any, shape: Any, path: str = "") -> Any:
         if not isinstance(value, list):
             raise _mismatch(value, list, path)
         return [read(entry, shape[0], f"{path}[{number}]") for number, entry in enumerate(value)]
+    if isinstance(shape, Words):
+        return shape.spell(read(value, str, path))
     if not isinstance(value, shape) or (shape is int and isinstance(value, bool)):
         raise _mismatch(value, shape, path)
     return value

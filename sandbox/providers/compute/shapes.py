@@ -81,6 +81,7 @@ def take_secrets(profile: Json) -> Json:
     return {key: profile.pop(key) for key in ("adminPassword", "customData") if key in profile}
 
 
+# fmt: off
 _WORDS = {
     "createOption": ("FromImage", "Empty", "Attach", "Copy", "Restore"),
     "caching": ("None", "ReadOnly", "ReadWrite"),
@@ -90,7 +91,13 @@ _WORDS = {
     "priority": ("Regular", "Low", "Spot"),
     "evictionPolicy": ("Deallocate", "Delete"),
     "orchestrationMode": ("Uniform", "Flexible"),
+    "diskControllerType": ("SCSI", "NVMe"),
+    "storageAccountType": (
+        "Standard_LRS", "StandardSSD_LRS", "StandardSSD_ZRS", "Premium_LRS", "Premium_ZRS", "PremiumV2_LRS",
+        "UltraSSD_LRS",
+    ),
 }
+# fmt: on
 
 
 def canonical(value: Any) -> Any:

@@ -20,7 +20,9 @@ from sandbox.providers.network.fabric import Fabric
 
 NAMESPACE = "Microsoft.Network"
 # What all resources may have beside their properties.
-COMMON = {"location": str, "tags": dict, "zones": [str], "sku": {"name": str, "tier": str}, "extendedLocation": dict}
+SKU = {"name": shapes.Words("Basic", "Standard", "StandardV2", "Gateway"), "tier": shapes.Words("Regional", "Global")}
+COMMON = {"location": str, "tags": dict, "zones": [str], "sku": SKU, "extendedLocation": dict}
+ALLOCATION, VERSION = shapes.Words("Static", "Dynamic"), shapes.Words("IPv4", "IPv6")
 WRITE_SECONDS, DELETE_SECONDS = 4.0, 10.0
 Settle = Callable[[Resource, dict[str, Any]], None]
 

@@ -13,7 +13,16 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.shapes import REFERENCE
 from sandbox.arm.store import Resource
 from sandbox.providers.network.addresses import mac
-from sandbox.providers.network.base import NetworkType, child, invalid_reference, reference, require_reference, stamp
+from sandbox.providers.network.base import (
+    ALLOCATION,
+    VERSION,
+    NetworkType,
+    child,
+    invalid_reference,
+    reference,
+    require_reference,
+    stamp,
+)
 from sandbox.providers.network.fabric import prefix_of
 from sandbox.providers.network.vnets import find
 
@@ -30,8 +39,8 @@ MEMBERSHIPS = (
 CONFIGURATION_SHAPE = {
     "primary": bool,
     "privateIPAddress": str,
-    "privateIPAllocationMethod": str,
-    "privateIPAddressVersion": str,
+    "privateIPAllocationMethod": ALLOCATION,
+    "privateIPAddressVersion": VERSION,
     "subnet": REFERENCE,
     "publicIPAddress": REFERENCE,
     **{key: [REFERENCE] for key in MEMBERSHIPS},
@@ -55,13 +64,17 @@ class Interfaces(NetworkType):
     first_state = "Succeeded"
 
     def accept(self, request: Request, resource: Resource, *, created: bool) -> Answer:
+        """Newer versions name an operation only where somebody else has to be told: a machine, or what the interface
+        is or was a member of.
+        """
+        was, resource.internal["member"] = resource.internal.get("member", False), member(resource.properties)
         in_use = "virtualMachine" in resource.properties
-        # With a security group newer versions name no operation.
-        if "networkSecurityGroup" in resource.properties and not in_use and request.api_version >= "2021":
-            return Answer(201 if created else 200)
-        if in_use:
+        busy = in_use or (request.api_version >= "2021" and (was or resource.internal["member"]))
+        if busy:
             stamp(resource, "Updating")
-            self.core.store.put(resource)
+        self.core.store.put(resource)
+        if request.api_version >= "2021" and not busy:
+            return Answer(201 if created else 200)
         return super().accept(request, resource, created=created)
 
     def _body(self, request: Request, known: Resource | None) -> dict[str, Any]:
@@ -100,6 +113,7 @@ class Interfaces(NetworkType):
             },
             "vnetEncryptionSupported": False,
             "enableIPForwarding": bool(given.get("enableIPForwarding", False)),
+            "enableAcceleratedNetworking": bool(given.get("enableAcceleratedNetworking", False)),
             "disableTcpStateTracking": bool(given.get("disableTcpStateTracking", False)),
             "hostedWorkloads": [],
             "tapConfigurations": [],
@@ -112,10 +126,6 @@ class Interfaces(NetworkType):
         if label:
             suffix = properties["dnsSettings"]["internalDomainNameSuffix"]
             properties["dnsSettings"] |= {"internalDnsNameLabel": label, "internalFqdn": f"{label}.{suffix}"}
-        # Versions up to 2020 say so even if nobody asked.
-        default = False if "2016" <= request.api_version < "2021" else None
-        if given.get("enableAcceleratedNetworking", default) is not None:
-            properties["enableAcceleratedNetworking"] = given.get("enableAcceleratedNetworking", default)
         if group:
             properties["networkSecurityGroup"] = {"id": group}
         for key in ("macAddress", "primary", "virtualMachine"):
@@ -239,6 +249,11 @@ class Interfaces(NetworkType):
                 nic.properties.pop(key, None)
 
         self.core.store.update(nic_id, change)
+
+
+def member(properties: dict[str, Any]) -> bool:
+    """Whether an interface is in a pool, behind a rule or in an application security group."""
+    return any(one["properties"].get(key) for one in properties["ipConfigurations"] for key in MEMBERSHIPS)
 
 
 def forget(resource: Resource, key: str) -> None:

@@ -12,7 +12,7 @@ from sandbox.arm import ids, shapes
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.store import Resource
-from sandbox.providers.network.base import child, not_found, reference
+from sandbox.providers.network.base import ALLOCATION, VERSION, child, not_found, reference
 from sandbox.providers.network.fabric import prefix_of
 from sandbox.providers.network.faces import FacedType
 from sandbox.providers.network.interfaces import subnet_of
@@ -63,8 +63,13 @@ BACK = {
     "inboundNatPools": ("frontendIPConfiguration",),
     "outboundRules": ("frontendIPConfigurations", "backendAddressPool"),
 }
+WORDS: dict[str, Any] = {
+    "loadDistribution": shapes.Words("Default", "SourceIP", "SourceIPProtocol"),
+    "privateIPAllocationMethod": ALLOCATION,
+    "privateIPAddressVersion": VERSION,
+}
 WRITABLE = ("backendAddressPools", "inboundNatRules")
-CHILD_SHAPE = [{"name": str, "properties": dict}]
+CHILD_SHAPE = [{"name": str, "properties": WORDS}]
 
 
 class LoadBalancers(FacedType):
@@ -231,7 +236,7 @@ class LoadBalancers(FacedType):
         return Answer(200, {"value": self.shown(self.core.require(request.id))["properties"].get(kind, [])})
 
     def _put_child(self, request: Request) -> Answer:
-        request.body = shapes.read(request.body, {"properties": dict})
+        request.body = shapes.read(request.body, {"properties": WORDS})
         with self.core.store.transaction():
             owner, kind = self.parent_of(request.id), request.id.types[-1]
             entries = owner.properties[kind]

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from sandbox.arm import ids
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Request
-from sandbox.arm.shapes import REFERENCE
+from sandbox.arm.shapes import REFERENCE, Words
 from sandbox.arm.store import Resource
-from sandbox.providers.network.base import NetworkType, reference, require_reference
+from sandbox.providers.network.base import ALLOCATION, VERSION, NetworkType, reference, require_reference
 from sandbox.providers.network.fabric import VNET
 from sandbox.providers.network.interfaces import forget
 
@@ -21,14 +21,14 @@ class PublicAddresses(NetworkType):
 
     kind = "publicIPAddresses"
     shape: ClassVar[dict[str, Any]] = {
-        "publicIPAllocationMethod": str,
-        "publicIPAddressVersion": str,
+        "publicIPAllocationMethod": ALLOCATION,
+        "publicIPAddressVersion": VERSION,
         "idleTimeoutInMinutes": int,
         "dnsSettings": {"domainNameLabel": str},
         "ipTags": [dict],
         "ddosSettings": dict,
         "publicIPPrefix": REFERENCE,
-        "deleteOption": str,
+        "deleteOption": Words("Delete", "Detach"),
     }
 
     def _body(self, request: Request, known: Resource | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from sandbox.arm import ids, shapes
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import Run
-from sandbox.arm.shapes import REFERENCE
+from sandbox.arm.shapes import REFERENCE, Words
 from sandbox.arm.store import Resource
 from sandbox.providers.network.base import (
     NetworkType,
@@ -59,16 +59,17 @@ PAIRS = (
     ("sourceAddressPrefix", "sourceAddressPrefixes"),
     ("destinationAddressPrefix", "destinationAddressPrefixes"),
 )
-PROTOCOLS = ("tcp", "udp", "icmp", "esp", "ah", "*")
+PROTOCOLS = Words("Tcp", "Udp", "Icmp", "Esp", "Ah", "*")
+ACCESS, DIRECTION = Words("Allow", "Deny"), Words("Inbound", "Outbound")
 
 
 RULE_SHAPE = {
     **{key: str for pair in PAIRS for key in pair[:1]},
     **{key: [str] for pair in PAIRS for key in pair[1:]},
     "description": str,
-    "protocol": str,
-    "access": str,
-    "direction": str,
+    "protocol": PROTOCOLS,
+    "access": ACCESS,
+    "direction": DIRECTION,
     "priority": int,
     "sourceApplicationSecurityGroups": [REFERENCE],
     "destinationApplicationSecurityGroups": [REFERENCE],
@@ -224,9 +225,8 @@ def rule(nsg_id: str, name: str, entry: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(given["priority"], int) or not 100 <= given["priority"] <= 4096:
         text = f"Security rule has invalid Priority. Value provided: {given['priority']} Allowed range 100-4096."
         raise ArmError(400, "SecurityRuleInvalidPriority", text, details=[])
-    allowed = {"access": ("allow", "deny"), "direction": ("inbound", "outbound"), "protocol": PROTOCOLS}
-    for key, values in allowed.items():
-        if str(given[key]).lower() not in values:
+    for key, known in {"access": ACCESS, "direction": DIRECTION, "protocol": PROTOCOLS}.items():
+        if given[key] not in known.words:
             text = f"Security rule {rule_id} has an invalid value for {key}: {given[key]}."
             raise ArmError(400, "SecurityRuleParameterInvalid", text, details=[])
     for one, many in PAIRS:
