@@ -14,7 +14,7 @@ from sandbox.arm.operations import IMAGES, Run
 from sandbox.arm.store import Resource
 
 from .machines import Machines
-from .shapes import Json, required, tidy
+from .shapes import Json, canonical, required, tidy
 from .sizes import normal_location
 from .sources import IMAGE, driver_image_users, lookup
 from .writes import delete_later
@@ -42,7 +42,7 @@ class Images:
         core.on_group_delete(IMAGE, 20, self.remove)
 
     def put(self, request: Request) -> Answer:
-        given = tidy(request.body)
+        given = canonical(tidy(request.body))
         location = normal_location(required(given, "location"))
         properties = given.get("properties") or {}
         with self._core.store.transaction():

@@ -120,6 +120,17 @@ class Placement:
         return Answer(200)
 
 
+def domains(core: Core, set_id: str) -> list[int]:
+    """The fault and the update domain of the next machine of an availability set; empty if it is in none."""
+    found = core.store.get(set_id) if set_id else None
+    if found is None:
+        return []
+    members = core.store.list(VM, subscription=found.rid.subscription)
+    wanted = ids.key(found.id)
+    number = sum(ids.key((vm.properties.get("availabilitySet") or {}).get("id", "")) == wanted for vm in members)
+    return [number % found.properties[f"platform{kind}DomainCount"] for kind in ("Fault", "Update")]
+
+
 def _shouted(rid: ids.ResourceId) -> str:
     """An id as Azure lists members: the names of the group and of the resource in capital letters."""
     group = f"/subscriptions/{rid.subscription}/resourceGroups/{rid.group.upper()}"

@@ -15,11 +15,11 @@ from sandbox.arm.paging import paged
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
 
-from . import flexible_members, views, vm_shape
+from . import flexible_members, views, vm_disks, vm_shape
 from .flexible_sets import FlexibleSets
 from .limits import INSTANCE, VM, VMSS, Limits, require_size
 from .scale_set_rows import mark_deleting
-from .shapes import Json, refuse_while_deleting
+from .shapes import Json, canonical, refuse_while_deleting, tidy
 from .vmss_shape import is_flexible
 
 PAGE = 100
@@ -314,7 +314,7 @@ class ScaleSetInstances:
         raise ArmError(409, "OperationNotAllowed", "The scale set is not managed by Service Fabric.")
 
     def write(self, request: Request) -> Answer:
-        """PUT or PATCH of one instance: tags and protection policy."""
+        """PUT or PATCH of one instance: tags, protection policy, disks that are its own."""
         with self._core.store.transaction():
             row = self._core.require(request.id)
             scale_set = self._scale_set(request)
@@ -324,6 +324,10 @@ class ScaleSetInstances:
             policy = (asked.get("properties") or {}).get("protectionPolicy")
             if policy is not None:
                 row.properties["protectionPolicy"] = policy
+            storage = (asked.get("properties") or {}).get("storageProfile") or {}
+            if "dataDisks" in storage:
+                size = require_size(row.body["sku"]["name"], row.body["location"])
+                vm_disks.change(self._core, row, canonical(tidy(storage)), size)
             row.properties["provisioningState"] = "Updating"
             row.internal["since"] = clock.now()
             self._core.store.put(row)

@@ -17,6 +17,7 @@ from sandbox.arm.operations import PREEMPTED, Run
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
 
+from . import vm_disks
 from .limits import INSTANCE, VMSS, Limits, allocation_failed
 from .machines import Machines
 from .shapes import Json
@@ -214,6 +215,9 @@ class ScaleSetWorks:
         with store.transaction():
             network.release([owner for row in rows for owner in owners(row)])
             self._machines.forget(row.id for row in rows)
+            for row in rows:
+                if row.internal.get("own_disks"):
+                    vm_disks.let_go(self._core, row)
             store.delete(*[row.id for row in rows])
 
     # power, model, tags
@@ -302,6 +306,7 @@ class ScaleSetWorks:
 
         def change(row: Resource) -> None:
             if not _gone(row):
+                vm_disks.settle(row)
                 row.properties["provisioningState"] = "Succeeded"
 
         self._core.store.update(run.resource_id, change)

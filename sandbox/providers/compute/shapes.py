@@ -25,7 +25,7 @@ class ImageFacts:
 
     ``exact_version`` is empty for captured images; ``image_id`` is what the driver knows a captured disk by, empty for
     its base image. A ``specialized`` image has its users already: machines made of it have no ``osProfile``.
-    ``data`` are its data disks: lun, GiB, caching.
+    ``data`` are its data disks: lun, GiB, caching, kind of storage. Kinds are empty where the size decides.
     """
 
     os: str
@@ -37,7 +37,12 @@ class ImageFacts:
     os_version: str = ""
     architecture: str = "x64"
     specialized: bool = False
-    data: tuple[tuple[int, int, str], ...] = ()
+    data: tuple[tuple[int, int, str, str], ...] = ()
+    storage: str = ""
+
+    def storage_of(self, lun: int) -> str:
+        """The kind of storage of the data disk with this lun."""
+        return next((kind for number, _gib, _caching, kind in self.data if number == lun), "")
 
 
 def refuse_while_deleting(body: Json) -> None:

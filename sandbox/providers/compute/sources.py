@@ -107,7 +107,7 @@ def _published(core: Core, rid: ids.ResourceId, location: str) -> ImageFacts:
         architecture=definition.properties.get("architecture", "x64"),
         specialized=definition.properties["osState"] == "Specialized",
         data=tuple(
-            (int(entry["lun"]), int(entry.get("sizeInGB", 30)), entry.get("hostCaching") or "None")
+            (int(entry["lun"]), int(entry.get("sizeInGB", 30)), entry.get("hostCaching") or "None", "")
             for entry in chosen.properties["storageProfile"].get("dataDiskImages") or []
         ),
     )
@@ -136,9 +136,15 @@ def _captured(core: Core, rid: ids.ResourceId, image_id: str, location: str) -> 
         os_version=image.internal.get("os_version", "13.1"),
         architecture=image.internal.get("architecture", "x64"),
         data=tuple(
-            (int(entry["lun"]), int(entry.get("diskSizeGB", 30)), entry.get("caching") or "None")
+            (
+                int(entry["lun"]),
+                int(entry.get("diskSizeGB", 30)),
+                entry.get("caching") or "None",
+                entry.get("storageAccountType", ""),
+            )
             for entry in storage.get("dataDisks") or []
         ),
+        storage=disk.get("storageAccountType", ""),
     )
 
 

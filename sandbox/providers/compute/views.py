@@ -74,7 +74,8 @@ def machine(body: Json, internal: Json, *, created: float, changed: float) -> Js
     view: Json = {}
     if "placement" in internal:
         fault, update = internal["placement"]
-        view["placementGroupId"] = internal.get("placement_group", "")
+        if "placement_group" in internal:
+            view["placementGroupId"] = internal["placement_group"]
         view["platformUpdateDomain"] = update
         view["platformFaultDomain"] = fault
     if internal.get("silent") == "never":

@@ -18,6 +18,7 @@ from sandbox.clock import clock
 from . import extensions, flexible_members, identities, own_interfaces, views, vm_disks, vm_shape
 from .limits import VM, Limits, require_size
 from .machines import Machines, decode
+from .placement import domains
 from .shapes import (
     ImageFacts,
     Json,
@@ -149,6 +150,8 @@ class VirtualMachines(Writes):
             self._limits.check(request.subscription, location, size, 1, spot=spot, machines=1)
         vm = Resource(str(rid), body, _internal(image, secrets, user_data))
         vm.internal["owned_addresses"] = owned
+        placed = domains(self._core, (properties.get("availabilitySet") or {}).get("id", ""))
+        vm.internal |= {"placement": placed} if placed else {}
         vm.internal["machine"] = self._machine(vm, size, nics, secrets, image)
         vm_disks.attach_all(self._core, vm, image)
         self._core.store.put(vm)
@@ -248,6 +251,8 @@ class VirtualMachines(Writes):
         known.internal["machine"]["size"] = size.name
         shown = {**known.body, "properties": {**known.properties, "provisioningState": "Updating"}}
         shown = vm_shape.accepted(vm_shape.shown(shown, known.internal), asked, disks)
+        if request.api_version < "2019":
+            shown = vm_shape.without_detached(shown)
         shown = extensions.on_body(shown, extensions.of_machine(self._core, known.id))
         # A deallocated machine lacks parts of its model: what writes it back is an update even if it changes tags only.
         # Versions up to 2020 name an operation whatever changes.

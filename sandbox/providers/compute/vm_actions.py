@@ -235,8 +235,7 @@ class VmActions:
             self._machines.act("restart", vm)
 
         def change(vm: Resource) -> None:
-            storage = vm.properties["storageProfile"]
-            storage["dataDisks"] = [disk for disk in storage["dataDisks"] if not disk.get("toBeDetached")]
+            vm_disks.settle(vm)
             vm.properties["provisioningState"] = "Succeeded"
             vm.internal["since"] = clock.now()
 

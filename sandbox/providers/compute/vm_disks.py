@@ -8,14 +8,19 @@ Unmanaged disks (``vhd``: a blob in a storage account) are no resources; here th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from sandbox.arm import ids
 from sandbox.arm.core import Core
 from sandbox.arm.errors import ArmError
 from sandbox.arm.store import Resource
 
+from . import vm_shape
 from .disks import attached_disk
 from .shapes import ImageFacts, Json
+from .sizes import Size
+
+ACCOUNT = "Microsoft.Storage/storageAccounts"
 
 
 def of_machine(vm: Resource) -> Iterator[Json]:
@@ -54,6 +59,21 @@ def attach(core: Core, vm: Resource, entry: Json) -> None:
         core.store.put(attached_disk(vm.body, entry["name"], kind, int(entry.get("diskSizeGB", 32))))
     else:
         _take(core, vm, entry, "dataDisk")
+
+
+def change(core: Core, machine: Resource, storage: Json, size: Size) -> None:
+    """Give a machine the data disks of ``storage``. The caller writes the machine, and ``settle`` ends it."""
+    own = machine.properties["storageProfile"]
+    own["dataDisks"] = vm_shape.data_disks(machine.rid, own["dataDisks"], storage, size)
+    for entry in own["dataDisks"]:
+        attach(core, machine, entry)
+    machine.internal["own_disks"] = True
+
+
+def settle(machine: Resource) -> None:
+    """Data disks that were to be detached are."""
+    storage = machine.properties["storageProfile"]
+    storage["dataDisks"] = [disk for disk in storage["dataDisks"] if not disk.get("toBeDetached")]
 
 
 def _take(core: Core, vm: Resource, entry: Json, target: str) -> None:
@@ -104,15 +124,24 @@ def manage(core: Core, vm: Resource) -> None:
     for entry in [storage["osDisk"], *storage["dataDisks"]]:
         if "vhd" not in entry:
             continue
-        del entry["vhd"]
+        kind = _account_kind(core, vm, entry.pop("vhd").get("uri", ""))
         name = entry["name"]
         gib, own = int(entry.get("diskSizeGB", 32)), entry is storage["osDisk"]
         made = attached_disk(
-            vm.body, name, "Standard_LRS", gib,
+            vm.body, name, kind, gib,
             os=storage["osDisk"].get("osType", "Linux") if own else "",
             generation=vm.internal.get("generation", "V1") if own else "",
         )  # fmt: skip
         made.properties["diskState"] = "Reserved"
         core.store.put(made)
-        entry["managedDisk"] = {"storageAccountType": "Standard_LRS", "id": made.id}
+        entry["managedDisk"] = {"storageAccountType": kind, "id": made.id}
         entry.setdefault("diskSizeGB", gib)
+
+
+def _account_kind(core: Core, vm: Resource, blob: str) -> str:
+    """What a managed disk becomes that is made of a blob: Premium if that is what the account of the blob is."""
+    name = (urlsplit(blob).hostname or "").partition(".")[0]
+    for account in core.store.list(ACCOUNT, subscription=vm.rid.subscription):
+        if account.rid.name.lower() == name and account.body["sku"]["name"].startswith("Premium"):
+            return "Premium_LRS"
+    return "Standard_LRS"

@@ -17,6 +17,7 @@ from sandbox.arm.operations import Run, stamp
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
 
+from . import vm_disks
 from .extensions import COMMANDS
 from .limits import INSTANCE, VM
 from .shapes import Json, refuse_while_deleting, required, tidy
@@ -164,8 +165,7 @@ class VmServices:
 
     def work_disks(self, run: Run) -> Any:
         def change(machine: Resource) -> None:
-            storage = machine.properties["storageProfile"]
-            storage["dataDisks"] = [disk for disk in storage["dataDisks"] if not disk.get("toBeDetached")]
+            vm_disks.settle(machine)
             machine.properties["provisioningState"] = "Succeeded"
             machine.internal["since"] = clock.now()
 

@@ -37,9 +37,18 @@ _SHOWN_BY_REQUEST = (
 )
 
 
-def storage_type(size: Size) -> str:
-    """The kind of disk that a machine of this size gets unless it asks for another."""
+def storage_type(size: Size, image: ImageFacts | None = None) -> str:
+    """The kind of disk that a machine gets unless it asks for another: the image's own, else what the size can."""
+    if image is not None and image.storage:
+        return image.storage
     return "Premium_LRS" if size.premium else "Standard_LRS"
+
+
+def data_storage(entry: Json, size: Size, image: ImageFacts | None) -> str:
+    """The same of a data disk."""
+    if image is not None and entry.get("createOption") == "FromImage":
+        return image.storage_of(entry.get("lun", 0)) or storage_type(size)
+    return storage_type(size)
 
 
 def new_body(rid: ResourceId, given: Json, location: str, size: Size, image: ImageFacts | None, now: float) -> Json:
@@ -50,14 +59,14 @@ def new_body(rid: ResourceId, given: Json, location: str, size: Size, image: Ima
     reference = dict(storage.get("imageReference") or {})
     if image is not None and image.exact_version:
         reference["exactVersion"] = image.exact_version
-    disk = os_disk(storage.get("osDisk") or {}, image, storage_type=storage_type(size), scale_set=False)
+    disk = os_disk(storage.get("osDisk") or {}, image, storage_type=storage_type(size, image), scale_set=False)
     attached = disk.get("managedDisk", {}).get("id", "") if disk["createOption"] == "Attach" else ""
     disk.setdefault("name", attached.rpartition("/")[2] or f"{rid.name}_OsDisk_1_{hex32()}")
     if "managedDisk" in disk:
         disk["managedDisk"].setdefault("id", f"{group}/providers/Microsoft.Compute/disks/{disk['name']}")
     asked_disks = with_image_disks(storage.get("dataDisks") or [], image)
-    disks = [data_disk(entry, storage_type=storage_type(size), scale_set=False) for entry in asked_disks]
-    name_data_disks(rid, disks)
+    disks = [data_disk(entry, storage_type=data_storage(entry, size, image), scale_set=False) for entry in asked_disks]
+    namedata_disks(rid, disks)
     profile = {"computerName": rid.name, **(asked.get("osProfile") or {})}
     properties: Json = {
         "hardwareProfile": {**asked.get("hardwareProfile", {}), "vmSize": size.name},
@@ -96,7 +105,7 @@ def _network(asked: Json) -> Json:
     return {**asked, "networkInterfaces": tidied}
 
 
-def name_data_disks(rid: ResourceId, disks: list[Json]) -> None:
+def namedata_disks(rid: ResourceId, disks: list[Json]) -> None:
     """Give data disks names and ids where they have none yet."""
     for number, disk in enumerate(disks, start=2):
         managed = disk.get("managedDisk")
@@ -111,7 +120,7 @@ def name_data_disks(rid: ResourceId, disks: list[Json]) -> None:
 
 def with_image_disks(asked: list[Json], image: ImageFacts | None) -> list[Json]:
     """The data disks that a machine gets: those asked for, and those that its image brings along."""
-    brought = {lun: (size, caching) for lun, size, caching in image.data} if image is not None else {}
+    brought = {lun: (size, caching) for lun, size, caching, _unused in image.data} if image is not None else {}
     disks = []
     for entry in asked:
         found = brought.pop(entry.get("lun", 0), None)
@@ -247,11 +256,12 @@ def updated(rid: ResourceId, known: Json, asked: Json, size: Size) -> Json:
         if (storage.get("osDisk") or {}).get(key) is not None:
             disk[key] = storage["osDisk"][key]
     if "dataDisks" in storage:
-        have["storageProfile"]["dataDisks"] = _data_disks(rid, have["storageProfile"]["dataDisks"], storage, size)
+        have["storageProfile"]["dataDisks"] = data_disks(rid, have["storageProfile"]["dataDisks"], storage, size)
     return body
 
 
-def _data_disks(rid: ResourceId, known: list[Json], storage: Json, size: Size) -> list[Json]:
+def data_disks(rid: ResourceId, known: list[Json], storage: Json, size: Size) -> list[Json]:
+    """The data disks that a write asks for, and those that it detaches. They keep what it does not name."""
     disks = []
     for entry in storage["dataDisks"] or []:
         disk = data_disk(entry, storage_type=storage_type(size), scale_set=False)
@@ -259,10 +269,17 @@ def _data_disks(rid: ResourceId, known: list[Json], storage: Json, size: Size) -
         if own is not None and entry.get("createOption") != "Attach":
             disk = merge(own, {key: value for key, value in entry.items() if value not in ({}, None)})
         disks.append(disk)
-    name_data_disks(rid, disks)
+    namedata_disks(rid, disks)
     kept = {_which(disk) for disk in disks}
     gone = [{**disk, "toBeDetached": True} for disk in known if _which(disk) not in kept]
     return [*gone, *disks]
+
+
+def without_detached(body: Json) -> Json:
+    """What versions up to 2018 tell, which know no ``toBeDetached``."""
+    storage = body["properties"]["storageProfile"]
+    kept = [disk for disk in storage["dataDisks"] if not disk.get("toBeDetached")]
+    return {**body, "properties": {**body["properties"], "storageProfile": {**storage, "dataDisks": kept}}}
 
 
 def _which(disk: Json) -> str:

@@ -16,7 +16,7 @@ from sandbox.clock import clock
 
 from .shapes import ImageFacts, Json, data_disk, disk_controller, merge, os_disk, os_profile, spot_profile
 from .sizes import Size
-from .vm_shape import not_allowed, storage_type
+from .vm_shape import data_storage, not_allowed, storage_type
 
 VMSS = "Microsoft.Compute/virtualMachineScaleSets"
 INSTANCE = "Microsoft.Compute/virtualMachineScaleSets/virtualMachines"
@@ -159,9 +159,10 @@ def model(asked: Json, size: Size, image: ImageFacts | None, now: float, *, flex
     network = asked.get("networkProfile") or {}
     if flexible:
         network = {"networkApiVersion": "2020-11-01", **network}
-    disk = os_disk(storage.get("osDisk") or {}, image, storage_type=storage_type(size), scale_set=True)
+    disk = os_disk(storage.get("osDisk") or {}, image, storage_type=storage_type(size, image), scale_set=True)
     disks = [
-        data_disk(entry, storage_type=storage_type(size), scale_set=True) for entry in storage.get("dataDisks") or []
+        data_disk(entry, storage_type=data_storage(entry, size, image), scale_set=True)
+        for entry in storage.get("dataDisks") or []
     ]
     for entry in [disk, *disks] if flexible else []:
         entry.setdefault("deleteOption", "Delete")
