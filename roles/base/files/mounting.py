@@ -36,7 +36,7 @@ class Hopeless(JoinError):
 
 
 def ordered(mounts: t.Iterable[Mount]) -> list[Mount]:
-    """As they have to be mounted: local disks first, for caches may lie there, then what is above before what is in it."""
+    """As they have to be mounted: local disks first, for caches may lie there, and what is above another before it."""
     return sorted(mounts, key=lambda spec: (spec.type != "local", spec.path.rstrip("/").count("/"), spec.path))
 
 
