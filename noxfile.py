@@ -55,7 +55,7 @@ def unit(session: nox.Session) -> None:
 @nox.session
 def integration(session: nox.Session) -> None:
     """Modules, inventory and real clients against the sandbox, and booted machines."""
-    _pytest(session, "tests/integration", "-q")
+    _pytest(session, "tests/integration", "-q", "--durations=15")
 
 
 @nox.session
