@@ -48,7 +48,8 @@ class JobClass:
     """Jobs that need the same. ``jobs`` are (job, tasks that could start) in the order in which they would start.
 
     ``number`` is the place of the class in a fixed order. ``spread`` is scatter when every piece needs a node of its
-    own. ``size`` is how many pieces one job has, ``count`` how many jobs (tasks of arrays) there are.
+    own. ``size`` is how many pieces one job has, ``count`` how many jobs (tasks of arrays) there are. ``per_node`` is
+    how many of them one node may hold at most, 0 for as many as fit.
     """
 
     number: int
@@ -60,6 +61,7 @@ class JobClass:
     jobs: list[tuple[Job, int]] = field(default_factory=list)
     count: int = 0
     size: int = 0
+    per_node: int = 0
 
     def __post_init__(self) -> None:
         self.size = sum(piece.count for piece in self.pieces)

@@ -64,20 +64,14 @@ class Gangs:
             return None
         hardest = max(item.pieces, key=lambda one: (one.gpus, one.cpus, one.memory))
         best: t.Optional[Choice] = None
-        for group, room, price in shop.groups(item, hardest, self._wants_near(item)):
+        for group, room, holds, price in shop.groups(item, hardest, self._wants_near(item)):
             slots = self._slots_in(item, group)
-            holds = 1 if item.spread == SCATTER else max(1, self._holds(item, group))
             missing = -(-(item.size - slots) // holds)
             if room >= missing > 0 and group not in self._tried:
                 # Free nodes that one job uses up make this group the best only once.
                 found = (missing * price, slots or room * holds, group)
                 best = found if best is None or found < best else best
         return best
-
-    def _holds(self, item: JobClass, group: str) -> int:
-        kinds = [kind for kind in self._packer.sold if kind.group == group]
-        kinds += [one.kind for one in self._packer.groups.get(group, ())]
-        return min((kind.holds(piece) for kind in kinds for piece in item.pieces if kind.has(piece)), default=1)
 
     def _wants_near(self, item: JobClass) -> bool:
         """A job that wants its nodes close gets a real placement group if there is any that it could use."""

@@ -68,6 +68,11 @@ class Bucket:
         """Whether such a job has its node alone."""
         return self.items[0].exclusive
 
+    @property
+    def most(self) -> int:
+        """How many of them one node may hold, room aside."""
+        return sum(item.per_node or self.count for item in self.items)
+
 
 class Guide:
     """One program: for these classes, with so many jobs of each, in these pools."""
@@ -146,7 +151,7 @@ class Guide:
             for bucket in self._buckets:
                 if self._usable(pool) and self._open(bucket, pool):
                     fits = min((there // need for need, there in zip(bucket.needs, pool.capacity) if need), default=1)
-                    count = 1 if bucket.alone else min(fits, bucket.count)
+                    count = 1 if bucket.alone else min(fits, bucket.count, bucket.most)
                     if count > 0:
                         self._add(pool, {bucket.number: count})
 
@@ -163,7 +168,7 @@ class Guide:
             if not self._usable(pool):
                 continue
             wares = [
-                Ware(bucket.number, cost, bucket.needs, bucket.count)
+                Ware(bucket.number, cost, bucket.needs, min(bucket.count, bucket.most))
                 for bucket, cost in zip(self._buckets, costs)
                 if cost > 1e-9 and not bucket.alone and self._open(bucket, pool)
             ]

@@ -242,7 +242,8 @@ class _Laying:
             if left[item.number] and item.number in pool.open_to:
                 value, piece = worth.get(item.number, 0.0), item.pieces[0]
                 if not item.exclusive:
-                    wares.append(Ware(item.number, value, (piece.cpus, piece.memory, piece.gpus), left[item.number]))
+                    most = min(left[item.number], item.per_node or left[item.number])
+                    wares.append(Ware(item.number, value, (piece.cpus, piece.memory, piece.gpus), most))
                 elif value > alone[0]:
                     alone = (value, {item.number: 1})
         return max(best(wares, pool.capacity), alone, key=lambda found: found[0])

@@ -19,7 +19,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog im
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, ScaleSetSpec
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import SCATTER, Job, Queue
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import listing, plain
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions, not_read
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass, demand, order
@@ -27,6 +27,12 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.failures
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.gangs import Gangs, place
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.lifecycle import Life
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits, Room
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.loose import (
+    dealt,
+    is_loose,
+    loosened,
+    tightened,
+)
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.mix import Mix, hardness
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import Node, NodeView, Stacks
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.outlook import Outlook, Verdict
@@ -129,8 +135,7 @@ class Pass:
 
     def _exchange(self, sold: dict[str, int]) -> None:
         """Give back what is bought and buy this instead."""
-        for key, count in self.sold.items():
-            self.limits.take(self.specs[key], -count)
+        self._give_back(self.sold)
         for key, count in sold.items():
             self.limits.take(self.specs[key], count)
         self.sold = dict(sold)
@@ -164,41 +169,58 @@ class Pass:
         packer, sold = self._all(Store(self.market, self.limits, only), only)
         if not self._short(packer):
             return packer, sold
-        for key, count in sold.items():
-            self.limits.take(self.specs[key], -count)
+        self._give_back(sold)
         store = Store(self.market, self.limits, only)
         packer = self._in_order(Packer(self.demand, self.supply(), self.market.kinds.values(), store))
         return packer, {key: count for key, count in store.sold.items() if count}
 
     def _all(self, store: t.Optional[Store], only: t.Optional[Choice]) -> tuple[Packer, dict[str, int]]:
         """Pack everything, the jobs that are hard to place first, whatever their turn is."""
-        packer = self._with_several(store, True, False)
-        few = sum(item.count for item in self.demand.classes if item.size > 1) <= _FEW
-        if few and (any(store.sold.values()) if store else self._several_left(packer)):
+        if any(map(is_loose, self.demand.classes)):
+            found, sold = self._first_hard(store, only, True)
+            if tightened(found, self.demand):
+                return found, sold
+            self._give_back(sold)
+            if store is not None:
+                store.sold.clear()
+        return self._first_hard(store, only, False)
+
+    def _first_hard(
+        self, store: t.Optional[Store], only: t.Optional[Choice], loosely: bool
+    ) -> tuple[Packer, dict[str, int]]:
+        """Jobs of several pieces, then all others; ``loosely``: pieces that may be anywhere are among the others."""
+        several = [item for item in self.demand.classes if item.size > 1 and not (loosely and is_loose(item))]
+        packer = self._with_several(several, store, True, False)
+        few = sum(item.count for item in several) <= _FEW
+        if few and (any(store.sold.values()) if store else _left(packer, several)):
             # Perhaps they fit onto what is there when they are placed in another way.
             for fewest, turned in ((False, False), (True, True), (False, True)):
-                other = self._with_several(None, fewest, turned)
-                if not self._several_left(other):
+                other = self._with_several(several, None, fewest, turned)
+                if not _left(other, several):
                     if store is not None:
                         store.close()
                     packer = other
                     break
         sold = dict(store.sold) if store else {}
-        if any(packer.left[item.number] for item in self.demand.classes if item.size == 1):
+        packer = loosened(packer) if loosely else packer
+        if any(packer.left[item.number] for item in packer.demand.classes if item.size == 1):
             packer, more = Mix(packer, self.market, self.limits, only).pack(store is not None)
             for key, count in more.sold.items() if more else ():
                 sold[key] = sold.get(key, 0) + count
         return packer, {key: count for key, count in sold.items() if count}
 
-    def _several_left(self, packer: Packer) -> int:
-        return sum(packer.left[item.number] for item in self.demand.classes if item.size > 1)
+    def _give_back(self, sold: t.Mapping[str, int]) -> None:
+        for key, count in sold.items():
+            self.limits.take(self.specs[key], -count)
 
-    def _with_several(self, store: t.Optional[Store], fewest: bool, turned: bool) -> Packer:
+    def _with_several(
+        self, several: t.Sequence[JobClass], store: t.Optional[Store], fewest: bool, turned: bool
+    ) -> Packer:
         """Place the jobs of several pieces."""
         packer = Packer(self.demand, self.supply(), self.market.kinds.values(), store)
         gangs = Gangs(packer, fewest)
-        several = sorted((item for item in self.demand.classes if item.size > 1), key=hardness)
-        for item in reversed(several) if turned else several:
+        in_turn = sorted(several, key=hardness)
+        for item in reversed(in_turn) if turned else in_turn:
             place(packer, gangs, item, item.count)
         return packer
 
@@ -293,8 +315,10 @@ class Pass:
     def placements(self) -> t.Iterator[tuple[Job, list[t.Any]]]:
         """Every task that got nodes, with the node (a `Node`, a machine or `New`) of each of its pieces."""
         for item, runs in zip(self.demand.classes, self.packer.placed):
-            slots = (tag for run in runs for tag in run.tags for _unused in range(run.pieces))
+            slots: t.Iterator[t.Any] = (tag for run in runs for tag in run.tags for _unused in range(run.pieces))
             left = item.count - self.packer.left[item.number]
+            if item.number in self.packer.dealt and item.spread == SCATTER:
+                slots = iter(dealt(list(slots), left))
             for job, tasks in item.jobs:
                 for _unused in range(min(tasks, left)):
                     yield job, list(itertools.islice(slots, item.size))
@@ -355,3 +379,7 @@ class Pass:
             for job, _tasks in item.jobs:
                 if job.note.startswith(PREFIX) and id(job) not in said:
                     self.decided.comment(job, plain("there are machines for it, or they are on their way"))
+
+
+def _left(packer: Packer, items: t.Iterable[JobClass]) -> int:
+    return sum(packer.left[item.number] for item in items)

@@ -70,18 +70,20 @@ class Stack:
     ``used``: the plan puts something on them. ``tags`` are what the nodes are to whoever made the stack, one for each.
     """
 
-    __slots__ = ("cpus", "fresh", "gpus", "kind", "memory", "resources", "tags", "used")
+    __slots__ = ("cpus", "fresh", "gpus", "kind", "laid", "memory", "resources", "tags", "used")
 
     def __init__(self, kind: Kind, tags: list[t.Any], free: t.Optional[tuple[int, int, int]] = None) -> None:
         self.kind, self.tags = kind, tags
         self.cpus, self.memory, self.gpus = free or (kind.cpus, kind.memory, kind.gpus)
         self.resources: t.Mapping[str, float] = kind.resources
         self.fresh, self.used = True, False
+        # How many jobs of each class are on each node, of those classes of which a node may hold only so many.
+        self.laid: t.Mapping[int, int] = {}
 
     def copy(self, tags: list[t.Any]) -> Stack:
         """Other nodes in the same state."""
         found = Stack(self.kind, tags, (self.cpus, self.memory, self.gpus))
-        found.resources, found.fresh, found.used = self.resources, self.fresh, self.used
+        found.resources, found.fresh, found.used, found.laid = self.resources, self.fresh, self.used, self.laid
         return found
 
     def fits(self, piece: Piece) -> int:
@@ -137,8 +139,8 @@ class Shop(t.Protocol):
     def refund(self, stacks: t.Sequence[Stack]) -> None:
         """Take back what was just bought."""
 
-    def groups(self, item: JobClass, piece: Piece, near: bool) -> t.Sequence[tuple[str, int, float]]:
-        """Groups in which nodes for the piece could be bought: name, how many, USD/hour for each.
+    def groups(self, item: JobClass, piece: Piece, near: bool) -> t.Sequence[tuple[str, int, int, float]]:
+        """Groups in which nodes for the piece could be bought: name, how many, pieces and USD/hour for each.
 
         ``near``: real placement groups only, no scale sets that are none.
         """
@@ -154,6 +156,8 @@ class Packer:
         self.sold = tuple(kind for kind in sold if kind.near)
         self.stacks: list[Stack] = list(stacks)
         self.placed: list[list[Placed]] = [[] for _unused in demand.classes]
+        # Classes whose pieces were placed one by one: see `loose`.
+        self.dealt: set[int] = set()
         self.left = [item.count for item in demand.classes]
         self._lists: dict[tuple[int, int], list[Stack]] = {}
         self._at: dict[tuple[int, int], int] = {}
@@ -164,11 +168,12 @@ class Packer:
             if one.kind.group:
                 self.groups.setdefault(one.kind.group, []).append(one)
 
-    def copy(self, shop: t.Optional[Shop]) -> Packer:
-        """The same state, to try something on."""
-        found = Packer(self.demand, [one.copy(one.tags) for one in self.stacks], self.sold, shop)
+    def copy(self, shop: t.Optional[Shop], demand: t.Optional[Demand] = None) -> Packer:
+        """The same state, to try something on; ``demand``: with these classes for those with the same numbers."""
+        found = Packer(demand or self.demand, [one.copy(one.tags) for one in self.stacks], self.sold, shop)
         found.placed = [list(runs) for runs in self.placed]
         found.left = list(self.left)
+        found.dealt = set(self.dealt)
         found._suits = self._suits
         return found
 
@@ -224,12 +229,15 @@ class Packer:
         """How many jobs of one piece fit on each node of a stack."""
         if item.exclusive:
             return 1 if one.fresh and not one.used and one.fits(item.pieces[0]) else 0
-        return one.fits(item.pieces[0])
+        room = one.fits(item.pieces[0])
+        return min(room, item.per_node - one.laid.get(item.number, 0)) if item.per_node else room
 
     def put(self, item: JobClass, which: int, one: Stack, pieces: int) -> None:
         """Put pieces of jobs onto each node of a stack."""
         one.take(item.pieces[which], pieces)
         one.used = True
+        if item.per_node:
+            one.laid = {**one.laid, item.number: one.laid.get(item.number, 0) + pieces}
         if item.exclusive:
             one.close()
         self.placed[item.number].append(Placed(item.number, which, one.tags, pieces))

@@ -122,7 +122,8 @@ class Store:
                 kind = choice.kind
                 if any(one.serves(item) and one.has(piece) for _spec, one in choice.kinds):
                     alone = item.spread == SCATTER or (item.exclusive and item.size == 1)
-                    found.append((choice, 1 if alone else kind.holds(piece)))
+                    holds = 1 if alone else kind.holds(piece)
+                    found.append((choice, min(holds, item.per_node) if item.per_node else holds))
             self._fitting[key] = found
         return found
 
@@ -200,10 +201,10 @@ class Store:
                 self._limits.take(self._market.specs[key], -count)
         self.sold = {}
 
-    def groups(self, item: JobClass, piece: Piece, near: bool) -> list[tuple[str, int, float]]:
+    def groups(self, item: JobClass, piece: Piece, near: bool) -> list[tuple[str, int, int, float]]:
         """See `packing.Shop`. Of the empty groups of a choice only the first: they are all alike."""
-        found: list[tuple[str, int, float]] = []
-        for choice, _holds in self.fitting(item, piece):
+        found: list[tuple[str, int, int, float]] = []
+        for choice, most in self.fitting(item, piece):
             for spec, kind in self._open(choice, item, piece, ""):
                 if near and not kind.near:
                     continue
@@ -211,7 +212,8 @@ class Store:
                 if not room:
                     self._full.add(spec.name)
                     continue
-                found.append((kind.group, room, choice.price))
+                holds = min(most, *(kind.holds(one) for one in item.pieces if kind.has(one)))
+                found.append((kind.group, room, holds, choice.price))
                 if not self._limits.count(spec):
                     break
         return found

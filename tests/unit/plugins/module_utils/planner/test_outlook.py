@@ -174,6 +174,12 @@ def test_nodes_that_are_there_count_where_the_definition_would_not_allow_them_an
     assert not told(world)
 
 
+def test_pieces_that_share_the_only_node_of_a_scale_set() -> None:
+    world = World(cluster(array("htc", SMALL, most=1)))
+    world.submit("1", nodes=2, one_group=True)
+    assert not told(world)
+
+
 @quick
 @given(clusters(), st.lists(jobs(), min_size=1, max_size=5), st.sampled_from((8, 40, 200, 1000)))
 @example(cluster(array("hpc", FAST, most=3, placement_group=True)), [{"cpus": 60, "nodes": 8, "one_group": True}], 40)
