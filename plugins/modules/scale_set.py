@@ -105,6 +105,13 @@ options:
     description: Resource ids of user-assigned identities of the instances.
     type: list
     elements: str
+  terminate_notice:
+    description:
+      - Minutes that instances are told before they are deleted, so that they can leave their file systems; 5 to 15. An
+        instance that says that it is ready is deleted at once. V(0) leaves it at what it is, none at first.
+    type: int
+    choices: [0, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
+    default: 0
   wait:
     description:
       - Whether to wait until Azure has made or changed the scale set. Otherwise it is enough that Azure accepted it,
@@ -186,6 +193,7 @@ OPTIONS = Arguments(
         "os_disk_type": {"type": "str", "default": "Premium_LRS"},
         "identities": {"type": "list", "elements": "str"},
         "system_identity": {"type": "bool", "default": False},
+        "terminate_notice": {"type": "int", "default": 0, "choices": [0, *range(5, 16)]},
         "wait": {"type": "bool", "default": True},
     },
     required_if=(("state", "present", NEEDED),),

@@ -100,6 +100,9 @@ def _profile(options: t.Mapping[str, t.Any]) -> Json:
         "osProfile": {"linuxConfiguration": keys},
         "networkProfile": {"networkInterfaceConfigurations": [_interface(options)]},
     }
+    if options.get("terminate_notice"):
+        told = {"enable": True, "notBeforeTimeout": f"PT{options['terminate_notice']}M"}
+        profile["scheduledEventsProfile"] = {"terminateNotificationProfile": told}
     if options.get("priority") == "spot":
         profile["priority"] = "Spot"
         price = options.get("max_price")

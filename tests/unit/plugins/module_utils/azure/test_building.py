@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import typing as t
 
@@ -440,6 +441,27 @@ def test_new_custom_data_is_noticed_by_its_digest_and_sent() -> None:
     profile = sent.body["properties"]["virtualMachineProfile"]["osProfile"]
     assert profile == {"customData": base64.b64encode(b"other").decode()}
     assert [".".join(one.path) for one in outcome.writes[0].changes] == ["tags.hpc-custom-data"]
+
+
+def test_custom_data_that_azure_would_not_take_is_packed_and_the_same_every_time() -> None:
+    text = "#cloud-config\n" + "x" * 60_000
+    first, second = (machines.os_profile(machine(custom_data=text))["customData"] for _turn in range(2))
+    assert first == second
+    assert len(first) < 2_000
+    assert gzip.decompress(base64.b64decode(first)).decode() == text
+
+
+def test_instances_are_told_before_they_are_deleted_where_that_is_asked_for() -> None:
+    arm = Arm()
+    with session(arm) as azure:
+        scale_sets.ensure(azure, scale_set(), check=False)
+        arm.sent.clear()
+        for _turn in range(2):
+            outcome, _id = scale_sets.ensure(azure, scale_set(terminate_notice=5), check=False)
+    (sent,) = [one for one in arm.sent if one.method == "PATCH"]
+    told = {"terminateNotificationProfile": {"enable": True, "notBeforeTimeout": "PT5M"}}
+    assert sent.body["properties"]["virtualMachineProfile"] == {"scheduledEventsProfile": told}
+    assert not outcome.changed
 
 
 def test_the_autoscalers_memory_survives_an_update() -> None:
