@@ -32,6 +32,8 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view imp
 )
 
 GONE = PREFIX + "machine is gone"
+# How the reasons begin by which nodes themselves say why they do not join yet.
+OWN_WORDS = ("accounts: ", "mounts: ")
 
 
 def plan(cluster: Cluster, layout: Layout, queue: Queue, fleet: Fleet, catalog: Catalog, now: int) -> steps.Plan:
@@ -113,12 +115,15 @@ class Judge:
             self._decided.release(state, "its machine failed")
             self._want(state)
         elif machine.age(self._now) > self._policy.boot_timeout:
-            late = f"did not join within {self._policy.boot_timeout} s"
+            late = f"did not join within {self._policy.boot_timeout} s" + _said(state, " (it says: {})")
             self._decided.shrink(machine, f"{state.name}'s machine {late}")
             self._decided.release(state, f"its machine {late}")
             for job in state.jobs:
                 self._decided.comment(job, f"the machine for {state.name} {late}; another one is asked for")
             self._want(state)
+        elif _said(state):
+            for job in state.jobs:
+                self._decided.comment(job, f"the machine for {state.name} is there, but {_said(state)}")
 
     def _joined(self, state: NodeState) -> None:
         if self._view.claims_missing(state):
@@ -162,3 +167,9 @@ class Judge:
             self._decided.shrink(machine, f"{machine.instance.instance_id}: {why}")
         elif not machine.usable(self._now, self._policy.boot_timeout) and age > self._policy.orphan_grace:
             self._decided.shrink(machine, f"no node claims {machine.instance.instance_id}")
+
+
+def _said(state: NodeState, form: str = "{}") -> str:
+    """Why the node itself says that it must not take jobs, in that form; '' if it says nothing."""
+    reason = state.node.reason
+    return form.format(reason) if reason.startswith(OWN_WORDS) else ""

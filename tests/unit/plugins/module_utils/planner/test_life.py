@@ -75,6 +75,22 @@ def test_machines_that_never_join_are_replaced_and_the_owner_is_told() -> None:
     assert run(world, 40) < 40
 
 
+def test_a_machine_that_cannot_mount_says_so_to_the_owner_before_and_when_it_is_replaced() -> None:
+    world = World(cluster(array("htc", "Standard_D4s_v5", most=1), boot_timeout=300), silent={"demo-htc-d4sv5"})
+    world.submit("1", "htc", 1)
+    run(world, 2)
+    reason = "mounts: /data: mount.nfs: No route to host"
+    world.flag("htc-d4sv5-1", add={"DRAIN"}, reason=reason)
+    run(world, 1)
+    assert f"the machine for htc-d4sv5-1 is there, but {reason}" in world.jobs["1"].note
+    notes = []
+    for _turn in range(5):
+        run(world, 1)
+        notes.append(world.jobs["1"].note)
+    assert any(f"did not join within 300 s (it says: {reason})" in note for note in notes)
+    assert world.made == 2
+
+
 def test_a_lost_machine_gives_its_job_back_and_its_node_returns() -> None:
     world = World(cluster())
     world.submit("1", "hpc", 2)
