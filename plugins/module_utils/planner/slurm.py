@@ -115,15 +115,23 @@ class Judge:
             self._decided.release(state, "its machine failed")
             self._want(state)
         elif machine.age(self._now) > self._policy.boot_timeout:
-            late = f"did not join within {self._policy.boot_timeout} s" + _said(state, " (it says: {})")
+            says = self._said(state, machine)
+            late = f"did not join within {self._policy.boot_timeout} s" + (f" (it says: {says})" if says else "")
             self._decided.shrink(machine, f"{state.name}'s machine {late}")
             self._decided.release(state, f"its machine {late}")
             for job in state.jobs:
                 self._decided.comment(job, f"the machine for {state.name} {late}; another one is asked for")
             self._want(state)
-        elif _said(state):
+        elif self._said(state, machine):
             for job in state.jobs:
-                self._decided.comment(job, f"the machine for {state.name} is there, but {_said(state)}")
+                text = f"the machine for {state.name} is there, but {self._said(state, machine)}"
+                self._decided.comment(job, text)
+
+    def _said(self, state: NodeState, machine: Machine) -> str:
+        """Why this machine says that it must not take jobs, if it does. Words of an earlier one do not count."""
+        node = state.node
+        own = node.reason.startswith(OWN_WORDS) and node.reason_at >= self._now - machine.age(self._now)
+        return node.reason if own else ""
 
     def _joined(self, state: NodeState) -> None:
         if self._view.claims_missing(state):
@@ -167,9 +175,3 @@ class Judge:
             self._decided.shrink(machine, f"{machine.instance.instance_id}: {why}")
         elif not machine.usable(self._now, self._policy.boot_timeout) and age > self._policy.orphan_grace:
             self._decided.shrink(machine, f"no node claims {machine.instance.instance_id}")
-
-
-def _said(state: NodeState, form: str = "{}") -> str:
-    """Why the node itself says that it must not take jobs, in that form; '' if it says nothing."""
-    reason = state.node.reason
-    return form.format(reason) if reason.startswith(OWN_WORDS) else ""

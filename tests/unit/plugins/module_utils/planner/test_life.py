@@ -80,7 +80,7 @@ def test_a_machine_that_cannot_mount_says_so_to_the_owner_before_and_when_it_is_
     world.submit("1", "htc", 1)
     run(world, 2)
     reason = "mounts: /data: mount.nfs: No route to host"
-    world.flag("htc-d4sv5-1", add={"DRAIN"}, reason=reason)
+    world.flag("htc-d4sv5-1", add={"DRAIN"}, reason=reason, reason_at=world.now)
     run(world, 1)
     assert f"the machine for htc-d4sv5-1 is there, but {reason}" in world.jobs["1"].note
     notes = []
