@@ -51,6 +51,13 @@ options:
         description: Whether machines of this subnet get out through the NAT gateway.
         type: bool
         default: false
+      service_endpoints:
+        description: Services that are reached from here by Azure's own network, such as C(Microsoft.Storage).
+        type: list
+        elements: str
+      delegation:
+        description: The service that the subnet belongs to, such as C(Microsoft.Netapp/volumes).
+        type: str
       ssh:
         description: Whether O(ssh_from) may reach this subnet.
         type: bool
@@ -188,6 +195,8 @@ SUBNET = {
     "name": {"type": "str", "required": True},
     "cidr": {"type": "str"},
     "nat_gateway": {"type": "bool", "default": False},
+    "service_endpoints": {"type": "list", "elements": "str"},
+    "delegation": {"type": "str"},
     "ssh": {"type": "bool", "default": True},
     "security_group": {"type": "str"},
     "rules": {"type": "list", "elements": "dict", "options": RULE, "default": []},

@@ -134,10 +134,29 @@ def _subnets(ids: NetworkIds, subnets: t.Sequence[Json], vnet: Json | None) -> l
         }
         if subnet.get("nat_gateway"):
             properties["natGateway"] = {"id": ids.nat}
-        ours = {"name": subnet["name"], "properties": properties}
         there = actual.pop(subnet["name"].casefold(), None)
+        properties.update(_services(subnet, (there or {}).get("properties") or {}))
+        ours = {"name": subnet["name"], "properties": properties}
         result[subnet["name"]] = _cleared(merged(there, ours) if there else ours, bool(subnet.get("nat_gateway")))
     return [*result.values(), *actual.values()]
+
+
+def _services(subnet: Json, actual: Json) -> Json:
+    """What a subnet has to do with services: those described, besides those that others gave it."""
+    found: Json = {}
+    wanted = subnet.get("service_endpoints") or ()
+    if wanted:
+        there = [str(one.get("service", "")) for one in actual.get("serviceEndpoints") or ()]
+        known = {one.casefold() for one in there}
+        services = [*there, *(one for one in wanted if one.casefold() not in known)]
+        found["serviceEndpoints"] = [{"service": one} for one in services]
+    if subnet.get("delegation"):
+        service = subnet["delegation"]
+        have = [(one.get("properties") or {}).get("serviceName", "") for one in actual.get("delegations") or ()]
+        if service.casefold() not in (one.casefold() for one in have):
+            name = service.rpartition(".")[2].replace("/", "-")
+            found["delegations"] = [{"name": name, "properties": {"serviceName": service}}]
+    return found
 
 
 def _cleared(subnet: Json, nat: bool) -> Json:

@@ -8,13 +8,19 @@ import dataclasses
 import typing as t
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.catalog import FACTS_TAG, facts_tag
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.storage_parameters import StorageParameters
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import storage, storage_rules
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster, Machine
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, ScaleSetSpec
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.lustre import ManagedLustre, container_id
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.lustre_definition import parts_of
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.monitoring import MACHINES, SCALE_SETS
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.mounting import WANTS_NOTICE
 
 Json = dict[str, t.Any]
+# Minutes, Azure's least. A machine that has left its file systems says so and is deleted at once.
+TERMINATE_NOTICE = 5
 
 
 class Parameters:
@@ -34,8 +40,10 @@ class Parameters:
             "image": self.image(),
             "head": self.head(),
             "login": self.login(),
+            "storage": StorageParameters(self._cluster, self._subnet, self.tags("storage")).everything(),
             "lustre": self.lustre(),
             "scale_sets": self.scale_sets(),
+            "monitoring": self.monitoring(),
         }
 
     def tags(self, role: str) -> dict[str, str]:
@@ -57,6 +65,7 @@ class Parameters:
         """Options of the module network. Only the subnets of the head and the login nodes are open to ssh_from."""
         cluster, network = self._cluster, self._cluster.network
         front = {cluster.head.subnet, *([cluster.login.subnet] if cluster.login else [])}
+        netapp, endpoints = storage_rules.delegated(cluster), storage_rules.endpoints(cluster)
         return {
             **self._place(network.name),
             "address_space": list(network.address_space),
@@ -64,9 +73,12 @@ class Parameters:
                 {
                     "name": subnet.name,
                     "cidr": subnet.cidr,
-                    "nat_gateway": network.nat_gateway,
+                    # In the subnet of a service are no machines that would want a way out.
+                    "nat_gateway": network.nat_gateway and subnet.name not in netapp,
                     "ssh": subnet.name in front,
                     "security_group": f"{cluster.name}-{subnet.name}-nsg",
+                    **({"service_endpoints": [storage.ENDPOINT]} if subnet.name in endpoints else {}),
+                    **({"delegation": storage.DELEGATION} if subnet.name in netapp else {}),
                 }
                 for subnet in network.subnets
             ],
@@ -173,8 +185,43 @@ class Parameters:
             "single_placement_group": spec.single_placement_group,
             "accelerated_networking": self._accelerated(spec.vm_size),
             "os_disk_gib": spec.os_disk_gib,
+            "system_identity": self._agent(),
+            "identities": self._identities(),
+            "terminate_notice": TERMINATE_NOTICE if self._leaves() else 0,
             "tags": {**spec.tags, **self._facts(spec.vm_size), "hpc-scheduler": self._cluster.scheduler.type},
         }
+
+    def monitoring(self) -> Json:
+        """Options of the module monitoring, {} where the definition says nothing of it. ``webhooks`` are names."""
+        found = self._cluster.monitoring
+        if found is None:
+            return {}
+        made = dataclasses.asdict(found.log_analytics) if found.log_analytics else {}
+        group = self._cluster.resource_group
+        machines = [("head", self.head()), *(("login", one) for one in self.login())]
+        watched = [(role, self._id(group, MACHINES, one["name"])) for role, one in machines]
+        watched += [("compute", self._id(group, SCALE_SETS, spec.name)) for spec in self._layout.scale_sets]
+        return {
+            **self._place(self._cluster.name),
+            "workspace": {"id": made["id"]} if made.get("id") else {k: v for k, v in made.items() if k != "id"},
+            "agent": found.agent,
+            "targets": [{"id": one, "role": role} for role, one in watched],
+            "alerts": [{**dataclasses.asdict(one), "machines": list(one.machines)} for one in found.alerts],
+            "emails": list(found.action_group.emails),
+            "webhooks": list(found.action_group.webhooks),
+            "tags": self.tags("monitoring"),
+        }
+
+    def _identities(self) -> list[str]:
+        """The identities that machines need to get at blobs."""
+        found = (system.blobfuse.identity for system in self._cluster.file_systems if system.blobfuse is not None)
+        return list(dict.fromkeys(found))
+
+    def _leaves(self) -> bool:
+        return any(system.type in WANTS_NOTICE for system in self._cluster.file_systems)
+
+    def _agent(self) -> bool:
+        return bool(self._cluster.monitoring and self._cluster.monitoring.agent)
 
     def _facts(self, name: str) -> dict[str, str]:
         size = self._catalog.size(name)
@@ -190,6 +237,8 @@ class Parameters:
             "accelerated_networking": self._accelerated(machine.vm_size),
             **self._account(),
             "os_disk_gib": machine.os_disk_gib,
+            "system_identity": self._agent() and role != "image",
+            "identities": self._identities() if role != "image" else [],
             "tags": self.tags(role),
         }
 

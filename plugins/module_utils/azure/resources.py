@@ -15,7 +15,14 @@ Path = tuple[str, ...]
 _NAMES = ("name", "id", "path")
 
 # Documents that ARM takes only as a whole.
-_WHOLE = ("imageReference", "maintenanceWindow", "rootSquashSettings", "encryptionSettings")
+_WHOLE = (
+    "imageReference",
+    "maintenanceWindow",
+    "rootSquashSettings",
+    "encryptionSettings",
+    "networkAcls",
+    "exportPolicy",
+)
 
 # Values in which upper and lower case are different things.
 _EXACT = (("keyData",), ("customData",), ("adminUsername",))

@@ -76,7 +76,7 @@ class StorageAccount:
 
     ``nfs`` serves containers by NFS 3. From ``subnets`` (names of the definition's network) and ``allowed`` (public
     IPv4 prefixes) it can be reached, from everywhere if there are none. ``secure_transfer`` off lets NFS through, which
-    is not encrypted.
+    is not encrypted. ``grant``: identities that mount blobs are given the role for it.
     """
 
     name: str
@@ -89,6 +89,7 @@ class StorageAccount:
     shares: tuple[Share, ...] = ()
     subnets: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
+    grant: bool = False
     tags: t.Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -22,6 +22,7 @@ ACCOUNT_KEYS = (
     "shares",
     "subnets",
     "allowed",
+    "grant",
     "tags",
 )
 _NETAPP = (
@@ -64,6 +65,7 @@ def read_account(section: Section, tags: t.Mapping[str, str]) -> StorageAccount:
         shares=tuple(_share(item, path, section.mistakes) for path, item in section.items("shares", ())),
         subnets=section.texts("subnets"),
         allowed=_allowed(section),
+        grant=section.flag("grant", False),
         tags=tags,
     )
     for key, message in storage.account_mistakes(kind, sku, hierarchical, nfs, bool(account.containers), False):

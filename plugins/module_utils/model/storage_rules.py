@@ -41,6 +41,16 @@ def containers_of(cluster: Cluster, account: StorageAccount) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*account.containers, *mounted]))
 
 
+def identities_of(cluster: Cluster, account: StorageAccount) -> tuple[str, ...]:
+    """The identities that mount blobs of an account: they need the right to."""
+    found = [
+        system.blobfuse.identity
+        for system in cluster.file_systems
+        if system.blobfuse is not None and system.account == account.name
+    ]
+    return tuple(dict.fromkeys(one for one in found if one))
+
+
 def shares_of(cluster: Cluster, account: StorageAccount) -> tuple[Share, ...]:
     """The shares of an account: its own, and those that file systems mount."""
     mounted = [
@@ -68,7 +78,7 @@ def pool_size(cluster: Cluster, volume: ManagedNetApp) -> int:
     return said or storage.pool_for(one.size_gib for one in mates)
 
 
-Kind = t.TypeVar("Kind", ManagedNetApp, ManagedFiles, ManagedBlob)
+Kind = t.TypeVar("Kind", ManagedLustre, ManagedNetApp, ManagedFiles, ManagedBlob)
 
 
 def _managed(cluster: Cluster, kind: type[Kind]) -> list[Kind]:  # noqa: UP047 (Python 3.9)

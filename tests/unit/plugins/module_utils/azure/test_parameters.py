@@ -85,6 +85,55 @@ def test_every_module_gets_its_options() -> None:
     assert parameters["scale_sets"][2]["zones"] == ["1"]
 
 
+def test_what_is_watched_are_the_machines_and_scale_sets_of_the_cluster() -> None:
+    told = {"emails": ["ops@example.org"], "webhooks": ["chat"]}
+    alerts = [{"name": "cpu", "machines": ["head", "compute"]}]
+    found, _unused = gather(cloud(), monitoring={"log_analytics": {}, "alerts": alerts, "action_group": told})
+    parameters = found["parameters"]
+    watching = parameters["monitoring"]
+    assert [(one["role"], one["id"].rsplit("/", 1)[1]) for one in watching["targets"]] == [
+        ("head", "demo-head"), ("login", "demo-login-1"), ("login", "demo-login-2"),
+        *(("compute", one["name"]) for one in parameters["scale_sets"]),
+    ]  # fmt: skip
+    assert watching["workspace"]["name"] == "demo-logs"
+    assert (watching["agent"], watching["webhooks"]) == (True, ["chat"])
+    assert watching["alerts"][0]["machines"] == ["head", "compute"]
+    assert watching["tags"]["hpc-role"] == "monitoring"
+
+
+def test_machines_have_identities_of_their_own_only_for_the_agent() -> None:
+    for given, wanted in (({"log_analytics": {}}, True), ({"prometheus": {}}, False)):
+        parameters = gather(cloud(), monitoring=given)[0]["parameters"]
+        machines = [parameters["head"], *parameters["login"], *parameters["scale_sets"]]
+        assert {one["system_identity"] for one in machines} == {wanted}
+        assert parameters["image"]["build"]["system_identity"] is False
+    assert gather(cloud())[0]["parameters"]["monitoring"] == {}
+
+
+def test_machines_that_mount_blobs_have_the_identity_for_it_and_time_to_leave() -> None:
+    identity = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/nodes"
+    blob = {"type": "blobfuse", "account": "demodata", "blobfuse": {"identity": identity}}
+    systems = [{**blob, "name": name, "path": f"/{name}", "container": name} for name in ("one", "two")]
+    for given, identities, notice in ((systems, [identity], 5), ([], [], 0)):
+        parameters = gather(cloud(), file_systems=given)[0]["parameters"]
+        machines = [parameters["head"], *parameters["login"], *parameters["scale_sets"]]
+        assert all(one["identities"] == identities for one in machines)
+        assert {one["terminate_notice"] for one in parameters["scale_sets"]} == {notice}
+        assert parameters["image"]["build"]["identities"] == []
+
+
+def test_a_workspace_of_others_is_named_by_its_id_alone() -> None:
+    path = "/subscriptions/s/resourceGroups/g/providers/Microsoft.OperationalInsights/workspaces/w"
+    found, _unused = gather(cloud(), monitoring={"log_analytics": {"id": path}})
+    assert found["parameters"]["monitoring"]["workspace"] == {"id": path}
+
+
+def test_kinds_of_nodes_have_names_and_prices() -> None:
+    kinds = gather(cloud())[0]["layout"]["kinds"]
+    assert [(one["node_array"], one["prefix"]) for one in kinds] == [("hpc", "hpc-hb120rsv3"), ("htc", "htc-d4sv5")]
+    assert {type(one["price"]) for one in kinds} == {float}
+
+
 def test_everything_boots_from_the_baked_image_and_the_image_from_the_stock() -> None:
     found, _warnings = gather(cloud())
     baked = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/images/providers/Microsoft.Compute/images/demo-node"
