@@ -35,8 +35,8 @@ JOB_ATTRIBUTES: tuple[str, ...] = (
 SLOT_ATTRIBUTES: tuple[str, ...] = (
     "Name", "Machine", "MyAddress", "State", "Activity", "Cpus", "Memory", "GPUs", "TotalSlotCpus", "TotalSlotMemory",
     "TotalSlotGPUs", "Draining", "DrainReason", "LastDrainStartTime", "DaemonStartTime", "NumDynamicSlots",
-    "NumDynamicSlotsTime", "EnteredCurrentState", "PartitionableSlot", "HpcLabels", "HpcLastBusy", "ChildActivity",
-    "ChildCpus", "ChildMemory", "ChildGPUs",
+    "NumDynamicSlotsTime", "EnteredCurrentState", "PartitionableSlot", "HpcLabels", "HpcLastBusy", "HpcUnwell",
+    "ChildActivity", "ChildCpus", "ChildMemory", "ChildGPUs",
 )  # fmt: skip
 
 

@@ -139,6 +139,8 @@ def _node(ad: t.Mapping[str, t.Any], at: str) -> QueueNode:
         if key not in ad:
             raise ParseError(f"{at} ({host}) has no {key}")
     draining = ad.get("Draining") is True or ad["State"] == "Drained"
+    # What the node says of itself: it takes no jobs, though it does not drain.
+    unwell = _text(ad, "HpcUnwell")
     jobs = _jobs_on(ad, draining)
     last = "HpcLastBusy" if "HpcLastBusy" in ad else "NumDynamicSlotsTime"
     address = re.search(r"<([0-9.]+):", _text(ad, "MyAddress"))
@@ -147,14 +149,14 @@ def _node(ad: t.Mapping[str, t.Any], at: str) -> QueueNode:
         hostname=host,
         flags=frozenset(word for word in (_text(ad, "State").upper(), _text(ad, "Activity").upper()) if word),
         address=address.group(1) if address else "",
-        reason=_text(ad, "DrainReason") if draining else "",
+        reason=_text(ad, "DrainReason") if draining else unwell,
         reason_at=_number(ad, "LastDrainStartTime") if draining else 0,
         cpus=_number(ad, "TotalSlotCpus"),
         memory_mib=_number(ad, "TotalSlotMemory"),
         gpus=_number(ad, "TotalSlotGPUs"),
         registered_at=_number(ad, "DaemonStartTime"),
         up=True,
-        drained=draining,
+        drained=draining or bool(unwell),
         jobs=jobs,
         idle_since=0 if jobs else max(_number(ad, "DaemonStartTime"), _number(ad, last)),
         labels=_labels(_text(ad, "HpcLabels")),

@@ -84,6 +84,12 @@ def test_a_node_that_never_had_a_job_is_idle_since_it_is_there() -> None:
     assert node.idle_since == pool.NOW - 300
 
 
+def test_a_node_that_says_it_is_unwell_is_out_of_service_with_its_own_words() -> None:
+    well, unwell = read(outputs(slots=[slot("a", HpcUnwell=""), slot("b", HpcUnwell="mounts: /data: gone")])).nodes
+    assert (well.drained, well.reason) == (False, "")
+    assert (unwell.drained, unwell.reason) == (True, "mounts: /data: gone")
+
+
 def test_a_drained_node_has_its_reason() -> None:
     (node,) = read(outputs(slots=[slot(
         "htc-000001", State="Drained", Draining=True, DrainReason="azure_hpc: idle", LastDrainStartTime=pool.NOW - 5,
