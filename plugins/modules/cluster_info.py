@@ -67,7 +67,8 @@ parameters:
 layout:
   description:
     - What follows for scale sets and the scheduler. V(scale_sets) are names and limits, V(offers) what a machine of
-      each gives to jobs, V(kinds) what nodes of each array and size are called and cost. With Slurm also V(slurm_nodes), V(slurm_partitions), V(slurm_topology) and V(slurm_always_on).
+      each gives to jobs, V(kinds) what nodes of each array and size are called and cost. With Slurm also
+      V(slurm_nodes), V(slurm_partitions), V(slurm_topology) and V(slurm_always_on).
   type: dict
   returned: success
 sizes:

@@ -132,7 +132,7 @@ class Rules(Kept):
         self._core.require_group(request.subscription, request.group)
         with self._core.store.transaction():
             used = of_rule(self._core, ids.key(request.id))
-            if used and request.query.get("deleteAssociations", "").lower() != "true":
+            if used and request.query.get("deleteassociations", "").lower() != "true":
                 text = f"Data collection rule '{request.id.name}' is associated with {len(used)} resources."
                 raise ArmError(409, "Conflict", text)
             known = self._core.store.exists(request.id)

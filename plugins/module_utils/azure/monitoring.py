@@ -44,7 +44,9 @@ class Documents:
 
     def begin(self, method: str, resource_id: str, body: Json | None, doing: str) -> Operation:
         """Start a write and poll it in the background; raises AzureError if it is refused at once."""
-        return self._session.begin(method, resource_id, version_of(resource_id), body, doing)
+        # A rule that is in use goes only together with what says so.
+        query = {"deleteAssociations": "true"} if method == "DELETE" and documents.is_rule(resource_id) else {}
+        return self._session.begin(method, resource_id, version_of(resource_id), body, doing, **query)
 
     def sleep(self, seconds: float) -> None:
         """Wait, as the libraries below do."""
@@ -100,9 +102,7 @@ def remove(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tup
     if not (options.get("workspace") or {}).get("id"):
         mine.append(names.workspace)
     actual = read(store, [*alerts, *mine])
-    linked = _associations(session, names.rule) if names.rule.casefold() in actual else {}
-    actual.update(linked)
-    writes = removals([[*alerts, *(one["id"] for one in linked.values())], mine[:2], mine[2:]], actual)
+    writes = removals([alerts, mine[:2], mine[2:]], actual)
     return apply(store, writes, actual, check), names
 
 
@@ -114,11 +114,13 @@ def targets(session: Session, names: Names, options: t.Mapping[str, t.Any]) -> l
         found.append(Target(names.workspace, documents.workspace(options["location"], given), tags, stage=0))
     if given and options.get("agent"):
         body = documents.rule(options["location"], names.workspace)
-        found.append(Target(names.rule, body, tags, stage=1))
+        found.append(Target(names.rule, body, tags, stage=2))
         for one in options.get("targets") or ():
-            found.append(Target(association_of(one["id"], names.rule), documents.association(names.rule), stage=2))
+            found.append(Target(association_of(one["id"], names.rule), documents.association(names.rule), stage=3))
             body = documents.agent(one["id"], options["location"])
-            found.append(Target(agent_of(one["id"]), body, stage=3, once=documents.agent_once()))
+            # Scale sets first: they only change their model, and machines that boot meanwhile have the agent.
+            stage = 4 if documents.is_scale_set(one["id"]) else 5
+            found.append(Target(agent_of(one["id"]), body, stage=stage, once=documents.agent_once()))
     told = options.get("action_group") or {}
     if told.get("emails") or told.get("webhooks"):
         found.append(Target(names.actions, documents.action_group(options["name"], told), tags, stage=1))
@@ -128,7 +130,7 @@ def targets(session: Session, names: Names, options: t.Mapping[str, t.Any]) -> l
             if one["role"] in alert["machines"]:
                 path = alert_of(session, options, alert["name"], one["id"])
                 body = documents.alert(alert, one["id"], actions)
-                found.append(Target(path, body, tags, stage=3))
+                found.append(Target(path, body, tags, stage=6))
     return found
 
 
@@ -161,11 +163,6 @@ def _alerts(session: Session, options: t.Mapping[str, t.Any]) -> list[str]:
     path = f"{session.group_path(options['resource_group'])}/providers/{KINDS.alert}"
     listed = session.listing(path, version_of(f"{path}/x"), "list the alerts")
     return [str(one["id"]) for one in listed if (one.get("tags") or {}).get(CLUSTER_TAG) == options["name"]]
-
-
-def _associations(session: Session, rule: str) -> dict[str, Json]:
-    listed = session.listing(f"{rule}/associations", version_of(rule), "list what the rule collects from")
-    return {str(one["id"]).casefold(): one for one in listed}
 
 
 def shown(side: Json) -> Json:

@@ -24,8 +24,8 @@ class KINDS:
 
 _VERSIONS = {
     KINDS.workspace: "2022-10-01",
-    KINDS.rule: "2022-06-01",
-    KINDS.association: "2022-06-01",
+    KINDS.rule: "2023-03-11",
+    KINDS.association: "2023-03-11",
     KINDS.actions: "2023-01-01",
     KINDS.alert: "2018-03-01",
 }
@@ -66,6 +66,11 @@ def refers(resource_id: str) -> bool:
     """Whether a resource names others of ours, and so has to go before them."""
     path = resource_id.casefold()
     return any(f"/providers/{kind}/".casefold() in path for kind in (KINDS.alert, KINDS.association))
+
+
+def is_rule(resource_id: str) -> bool:
+    """Whether a resource id is that of a data collection rule."""
+    return f"/providers/{KINDS.rule}/".casefold() in resource_id.casefold()
 
 
 def workspace(location: str, given: t.Mapping[str, t.Any]) -> Json:

@@ -25,10 +25,13 @@ from tests.integration.modules.test_inventory import Inventory, inventory
 __all__ = ["inventory"]
 ROOT = Path(__file__).resolve().parents[3]
 PLAYBOOKS = ("site", "image", "autoscale", "destroy")
-PURPOSES = (*PLAYBOOKS, "inventory", "lustre")
+PURPOSES = (*PLAYBOOKS, "inventory", "lustre", "monitoring")
 NODE_MODULES = ("queue_info", "queue_update", "queue_exporter")
-OPTIONAL = ("lustre", "lustre_info")
-"""What playbooks do only for definitions with file systems: the purpose ``lustre``."""
+OPTIONAL = ("lustre", "lustre_info", "monitoring")
+"""What playbooks do only for some definitions: purposes of their own."""
+
+APART = ("network", "machine", "lustre", "monitoring")
+"""Modules that write several things at the same time."""
 
 
 FORGIVEN = {("group", "Microsoft.Network/virtualNetworks/subnets/read")}
@@ -85,7 +88,7 @@ class Playbooks:
 
     def _step(self, module: str, state: str = "present", /, **options: t.Any) -> Step:
         given = {**options, **({"state": state} if state != "present" else {})}
-        other = (lambda: self._other(module, state, options)) if module in ("network", "machine", "lustre") else None
+        other = (lambda: self._other(module, state, options)) if module in APART else None
         return Step(module, state, lambda: self._call(module, **given), other=other)
 
     def _other(self, module: str, state: str, options: dict[str, t.Any]) -> Step:
@@ -97,7 +100,11 @@ class Playbooks:
             renamed |= {"nat_gateway": parts, "subnets": subnets}
         if state == "present":
             return Step(module, state, lambda: self._call(module, **renamed))
-        more = {"network": {"location": "westeurope", "address_space": ["10.20.0.0/16"]}, "lustre": self._scratch()}
+        more = {
+            "network": {"location": "westeurope", "address_space": ["10.20.0.0/16"]},
+            "lustre": self._scratch(),
+            "monitoring": self._watched(),
+        }
         full = {**more.get(module, {}), **renamed}
         make = (lambda: self._call(module, **full)) if module in more else (lambda: None)
         given = {**renamed, "state": state, **({"confirm": name} if module == "lustre" else {})}
@@ -190,6 +197,30 @@ class Playbooks:
             # Waited for: a poll in the background, which nobody waits for, needs its right at no certain time.
             self._step("lustre", **self._scratch(), name="scratch"),
             self._step("lustre", "absent", **system, confirm="scratch"),
+        ]
+
+    def _watched(self) -> dict[str, t.Any]:
+        """What monitoring needs besides the name of the cluster: a machine and a scale set of it."""
+        known = self._parameters()
+        compute = f"{known['head']['subnet_id'].partition('/Microsoft.Network/')[0]}/Microsoft.Compute"
+        return {
+            "resource_group": self.groups[0],
+            "location": "westeurope",
+            "workspace": {},
+            "agent": True,
+            "targets": [
+                {"id": f"{compute}/virtualMachines/{known['head']['name']}", "role": "head"},
+                {"id": f"{compute}/virtualMachineScaleSets/{known['scale_sets'][0]['name']}", "role": "compute"},
+            ],
+            "alerts": [{"name": "cpu"}],
+            "action_group": {"emails": ["ops@example.org"]},
+        }
+
+    def monitoring(self) -> list[Step]:
+        cluster = {"resource_group": self.groups[0], "name": self.definition["name"]}
+        return [
+            self._step("monitoring", **{**self._watched(), **cluster}),
+            self._step("monitoring", "absent", **cluster),
         ]
 
     def destroy(self) -> list[Step]:

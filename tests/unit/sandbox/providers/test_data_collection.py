@@ -113,7 +113,7 @@ def test_an_association_hangs_on_its_machine_and_goes_with_it(watched: Arm) -> N
 def test_a_rule_in_use_goes_only_with_its_associations(watched: Arm) -> None:
     link(watched)
     assert watched.send("DELETE", RULE).status == 409
-    query = {"api-version": "2023-03-11", "deleteAssociations": "true"}
+    query = {"api-version": "2023-03-11", "deleteassociations": "true"}
     request = Request(watched.core, "DELETE", f"{GROUP}{RULE}", {}, query, {}, "https://management.azure.com", None)
     assert dispatch(watched.core, request).status == 200
     assert watched.send("GET", LINK).status == 404
