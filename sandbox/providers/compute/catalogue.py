@@ -91,18 +91,11 @@ class Catalogue:
             top=int(top) if top.isdigit() else 0,
             descending="desc" in query.get("$orderby", "").lower(),
         )
-        if "properties" in query.get("$expand", "").lower():
-            found = [
-                platform_images.version(
-                    request.subscription,
-                    entry["location"],
-                    params["publisher"],
-                    params["offer"],
-                    params["sku"],
-                    entry["name"],
-                )
-                for entry in found
-            ]
+        expand = query.get("$expand", "").lower()
+        image = platform_images.find(params["publisher"], params["offer"], params["sku"])
+        if "properties" in expand and image is not None:
+            told = "imagedeprecationstatus" in expand
+            found = [platform_images.brief(entry, image, deprecation=told) for entry in found]
         return Answer(200, found)
 
     def version(self, request: Request) -> Answer:

@@ -15,9 +15,9 @@ from sandbox.arm.operations import DISKS, Run, stamp
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
 
-from .shapes import Json, merge, required, tidy
+from .shapes import ImageFacts, Json, canonical, merge, required, tidy
 from .sizes import normal_location
-from .sources import lookup
+from .sources import disk_image, lookup
 
 DISK = "Microsoft.Compute/disks"
 SNAPSHOT = "Microsoft.Compute/snapshots"
@@ -39,6 +39,8 @@ _PREMIUM = (
     ("P70", 16384, 18000, 750),
     ("P80", 32767, 20000, 900),
 )
+# Kinds whose rates are what was asked for.
+MEASURED = ("UltraSSD_", "PremiumV2_")
 
 
 def performance(sku: str, gib: int, given: Json) -> Json:
@@ -46,11 +48,12 @@ def performance(sku: str, gib: int, given: Json) -> Json:
 
     Of ultra and premium v2 disks they are what was asked for, of premium disks what the size or a higher tier gives.
     """
-    if sku.startswith(("UltraSSD_", "PremiumV2_")):
+    if sku.startswith(MEASURED):
         ultra = sku.startswith("UltraSSD_")
-        default = (max(100, gib), 25) if ultra else (3000, 125)
+        default = (max(100, gib), 13 if gib <= 16 else 25) if ultra else (3000, 125)
         rates = zip(("diskIOPSReadWrite", "diskMBpsReadWrite"), default, strict=True)
-        return {key: given.get(key) or value for key, value in rates}
+        shared = {"readOnly": given.get("readOnly", False), "maxShares": given.get("maxShares", 1)}
+        return {**shared, **{key: given.get(key) or value for key, value in rates}}
     if not sku.startswith("Premium_"):
         return {"diskIOPSReadWrite": 500, "diskMBpsReadWrite": 60}
     by_size = next((row for row in _PREMIUM if gib <= row[1]), _PREMIUM[-1])
@@ -66,7 +69,14 @@ def sku_of(name: str) -> Json:
     return {"name": name, "tier": _TIERS.get(name.split("_")[0], "Standard")}
 
 
-def finished(body: Json, *, now: float, source: Resource | None = None, snapshot: bool = False) -> Json:
+def finished(
+    body: Json,
+    *,
+    now: float,
+    source: Resource | None = None,
+    image: ImageFacts | None = None,
+    snapshot: bool = False,
+) -> Json:
     """The body of a disk or snapshot when its creation is done, from the body that was accepted."""
     given = body["properties"]
     creation = dict(given.get("creationData") or {})
@@ -76,9 +86,14 @@ def finished(body: Json, *, now: float, source: Resource | None = None, snapshot
         gib = gib or source.properties.get("diskSizeGB")
         told = {key: source.properties[key] for key in ("osType", "hyperVGeneration") if key in source.properties}
         given = {**told, **given}
+    if image is not None:
+        gib = gib or image.gib
+        given = {**_of_image(image), **given}
     upload = creation.get("uploadSizeBytes")
     gib = int(gib or (-(-upload // 1024**3) if upload else 30))
     sku = sku_of(body.get("sku", {}).get("name", "Standard_LRS"))
+    if sku["name"].startswith(MEASURED):
+        creation.setdefault("logicalSectorSize", 4096)
     properties: Json = {
         **{key: value for key, value in given.items() if key not in ("tier", "isArmResource", "faultDomain")},
         "creationData": creation,
@@ -97,6 +112,18 @@ def finished(body: Json, *, now: float, source: Resource | None = None, snapshot
     if given.get("burstingEnabled"):
         properties.setdefault("burstingEnabledTime", stamp(now))
     return {**body, "sku": sku, "properties": properties}
+
+
+def _of_image(image: ImageFacts) -> Json:
+    """What a disk that is made of an image tells of it."""
+    second = image.generation == "V2"
+    capabilities = {
+        "diskControllerTypes": "SCSI, NVMe" if second else "SCSI",
+        "acceleratedNetwork": True,
+        "architecture": image.architecture,
+    }
+    told = {"osType": image.os, "hyperVGeneration": image.generation, "supportedCapabilities": capabilities}
+    return {**told, **({"supportsHibernation": True} if second else {})}
 
 
 def _first_state(creation: Json) -> str:
@@ -171,7 +198,7 @@ class Disks:
         core.on_group_delete(kind, 30, lambda resource: core.store.delete(resource.id))
 
     def put(self, request: Request) -> Answer:
-        body = tidy(request.body)
+        body = canonical(tidy(request.body))
         required(body, "location")
         option = required(body, "properties.creationData.createOption")
         creation = body["properties"]["creationData"]
@@ -216,13 +243,13 @@ class Disks:
             shown["managedBy"] = known.body["managedBy"]
         if request.api_version < "2021":
             shown["properties"] |= {"isArmResource": True, **({"faultDomain": 0} if known is not None else {})}
-        if not shown["sku"]["name"].startswith(("UltraSSD_", "PremiumV2_")):
+        if not shown["sku"]["name"].startswith(MEASURED):
             for key in ("diskIOPSReadWrite", "diskMBpsReadWrite"):
                 shown["properties"].pop(key, None)
         resource = known or Resource(str(rid), {})
         kept = {
             key: known.properties[key]
-            for key in ("timeCreated", "uniqueId", "diskState", "osType", "hyperVGeneration")
+            for key in ("timeCreated", "uniqueId", "diskState", "osType", "hyperVGeneration", "supportedCapabilities")
             if known is not None and key in known.properties
         }
         resource.body = {**shown, "properties": {**shown["properties"], **kept}}
@@ -239,7 +266,10 @@ class Disks:
                 creation["sourceResourceId"] = creation.pop("sourceUri")
             source_id = creation.get("sourceResourceId", "")
             source = lookup(self._core, source_id) if source_id else None
-            resource.body = finished(resource.body, now=clock.now(), source=source, snapshot=self._kind == SNAPSHOT)
+            image = disk_image(self._core, creation, resource.body["location"])
+            resource.body = finished(
+                resource.body, now=clock.now(), source=source, image=image, snapshot=self._kind == SNAPSHOT
+            )
 
         changed = self._core.store.update(run.resource_id, change)
         return changed.body if changed else None

@@ -169,6 +169,9 @@ class Galleries:
             if profile.get("permissions", "Private") == "Private":
                 message = f"The gallery '{gallery.rid.name}' is private: make it with permissions Groups or Community."
                 raise ArmError(409, "OperationNotAllowed", message)
+            if kind == "EnableCommunity" and "communityGalleryInfo" not in profile:
+                message = f"The gallery '{gallery.rid.name}' is not shared with a community."
+                raise ArmError(409, "OperationNotAllowed", message)
             groups = {group["type"]: list(group.get("ids") or []) for group in profile.get("groups") or []}
             for group in asked.get("groups") or []:
                 known, given = groups.setdefault(group["type"], []), group.get("ids") or []
@@ -176,15 +179,17 @@ class Galleries:
                 groups[group["type"]] = (
                     [*known, *added] if kind == "Add" else [entry for entry in known if entry not in given]
                 )
-            kept = {} if kind == "Reset" else {key: value for key, value in groups.items() if value}
-            shared = {**profile, "groups": [{"type": key, "ids": value} for key, value in kept.items()]}
+            shared = {**profile, "groups": [{"type": key, "ids": value} for key, value in groups.items() if value]}
+            if kind == "Reset":
+                shared = {"permissions": "Private"}
+            elif kind == "EnableCommunity":
+                shared["communityGalleryInfo"] = {**profile["communityGalleryInfo"], "communityGalleryEnabled": True}
             gallery.properties["sharingProfile"] = shared
             gallery.internal["asked"].setdefault("properties", {})["sharingProfile"] = shared
             self._core.store.put(gallery)
             location = gallery.body["location"]
             return self._core.operations.begin(
-                request, "compute.gallery.share", gallery.id, style=STYLE, status=202, body=asked, location=location,
-                latency=10,
+                request, "compute.gallery.share", gallery.id, style=STYLE, location=location, latency=10,
             )  # fmt: skip
 
     # works

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import copy
 import re
+import uuid
 
 from sandbox.arm.errors import ArmError, invalid_parameter
 from sandbox.arm.ids import ResourceId
 from sandbox.arm.operations import stamp
+from sandbox.arm.shapes import Words
 
 from .shapes import Json, required
 from .sizes import normal_location, regions
@@ -47,10 +49,13 @@ def head(rid: ResourceId, given: Json) -> Json:
 def gallery(rid: ResourceId, asked: Json) -> Json:
     """``properties`` of a gallery."""
     echoed = ("description", "sharingProfile", "softDeletePolicy")
-    return {
-        **{key: asked[key] for key in echoed if key in asked},
-        "identifier": {"uniqueName": f"{rid.subscription}-{rid.name.upper()}"},
-    }
+    made = {key: asked[key] for key in echoed if key in asked}
+    community = (made.get("sharingProfile") or {}).get("communityGalleryInfo")
+    if community:
+        names = [f"{community.get('publicNamePrefix', '')}-{uuid.uuid5(uuid.NAMESPACE_URL, str(rid).lower())}"]
+        told = {"communityGalleryEnabled": False, **community, "publicNames": names}
+        made["sharingProfile"] = {**made["sharingProfile"], "communityGalleryInfo": told}
+    return {**made, "identifier": {"uniqueName": f"{rid.subscription}-{rid.name.upper()}"}}
 
 
 _DEFINITION = (
@@ -79,10 +84,22 @@ def definition(_unused: ResourceId, asked: Json) -> Json:
         "hyperVGeneration": asked.get("hyperVGeneration", "V1"),
         "architecture": asked.get("architecture", "x64"),
         **{key: asked[key] for key in _DEFINITION if asked.get(key)},
+        **({"features": [_feature(one) for one in asked["features"]]} if asked.get("features") else {}),
         "osType": asked["osType"],
         "osState": asked.get("osState", "Generalized"),
         "identifier": {key: identifier[key] for key in ("publisher", "offer", "sku")},
     }
+
+
+_FEATURES = Words(
+    "True", "False", "ConfidentialVM", "ConfidentialVMSupported", "TrustedLaunch", "TrustedLaunchSupported",
+    "TrustedLaunchAndConfidentialVmSupported",
+)  # fmt: skip
+
+
+def _feature(given: Json) -> Json:
+    value = given.get("value")
+    return {**given, "value": _FEATURES.spell(value)} if isinstance(value, str) else given
 
 
 def unchanged(known: Json, asked: Json) -> None:

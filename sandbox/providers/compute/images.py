@@ -108,6 +108,8 @@ class Images:
     def _new(self, rid: ResourceId, given: Json, location: str, vm: Resource | None) -> Resource:
         asked = given.get("properties") or {}
         storage = _captured_storage(vm) if vm else self._declared_storage(asked.get("storageProfile") or {})
+        resilient = (asked.get("storageProfile") or {}).get("zoneResilient")
+        storage |= {"zoneResilient": resilient} if resilient is not None else {}
         generation = asked.get("hyperVGeneration") or (vm.internal["generation"] if vm else "V1")
         if vm is not None and generation != vm.internal["generation"]:
             message = (
@@ -144,8 +146,6 @@ class Images:
             )
         shown: Json = {"osDisk": {**disk, **_disk_defaults(disk)}, "dataDisks": []}
         shown["dataDisks"] = [{**entry, **_disk_defaults(entry)} for entry in storage.get("dataDisks") or []]
-        if "zoneResilient" in storage:
-            shown["zoneResilient"] = storage["zoneResilient"]
         return shown
 
     def delete(self, request: Request) -> Answer:

@@ -16,6 +16,7 @@ from typing import Any
 from sandbox.arm.errors import ArmError
 
 _FILE = Path(__file__).with_name("images.json")
+FOOTER = 512  # bytes at the end of a disk file that are not part of the disk
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,21 @@ def versions(
     return [_entry(subscription, location, image.publisher, image.offer, image.sku, name) for name in found]
 
 
+def brief(entry: dict[str, Any], image: PlatformImage, *, deprecation: bool) -> dict[str, Any]:
+    """An entry of a list of versions with ``$expand=properties``, which tells less than one version does."""
+    managed = image.generation == "V2"
+    properties: dict[str, Any] = {
+        "hyperVGeneration": image.generation,
+        "architecture": image.architecture,
+        "replicaType": "Managed" if managed else "Unmanaged",
+        "replicaCount": 10 if managed else None,
+    }
+    if deprecation:
+        status = {"scheduledDeprecationTime": None, **_deprecation(image)}
+        properties |= {"imageDeprecationStatus": status, "goLiveDate": None}
+    return {"properties": properties, "extendedLocation": None, **entry}
+
+
 def _deprecation(image: PlatformImage) -> dict[str, Any]:
     if image.deprecated is None:
         return {"imageState": "Active"}
@@ -196,7 +212,7 @@ def version(subscription: str, location: str, publisher: str, offer: str, sku: s
         {"name": "IsHibernateSupported", "value": "True" if image.nvme else "False"},
     ]
     size = image.gib * 1024**3 + image.extra_bytes
-    disk = {"sizeInGb": image.gib} if managed else {"sizeInGb": -(-size // 1024**3), "sizeInBytes": size}
+    disk = {"sizeInGb": image.gib} if managed else {"sizeInGb": -(-(size - FOOTER) // 1024**3), "sizeInBytes": size}
     properties: dict[str, Any] = {
         "hyperVGeneration": image.generation,
         "architecture": image.architecture,

@@ -26,6 +26,8 @@ _POLICY = {
     "maxUnhealthyInstancePercent": 20,
     "maxUnhealthyUpgradedInstancePercent": 20,
     "pauseTimeBetweenBatches": "PT0S",
+    "maxSurge": False,
+    "rollbackFailedInstancesOnPolicyBreach": False,
 }
 
 
@@ -83,12 +85,11 @@ class RollingUpgrades:
         return Answer(200, body)
 
     def cancel(self, request: Request) -> Answer:
-        """Stop the latest upgrade; what is over already stays as it is."""
+        """Stop the upgrade that is in progress; 409 if none is."""
         with self._core.store.transaction():
             scale_set = self._named(request)
-            if "rolling" not in scale_set.internal:
-                message = f"The scale set '{scale_set.rid.name}' has no rolling upgrade to cancel."
-                raise ArmError(409, "OperationNotAllowed", message)
+            if scale_set.internal.get("rolling", {}).get("code") != "RollingForward":
+                raise ArmError(409, "OperationNotAllowed", "There is no ongoing Rolling Upgrade to cancel.")
             location = scale_set.body["location"]
             return self._core.operations.begin(
                 request, "compute.vmss.rolling.cancel", scale_set.id, style=COMPUTE, location=location, latency=1

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sandbox.arm import ids
 from sandbox.arm.core import Core
 from sandbox.arm.errors import ArmError
@@ -61,6 +63,26 @@ def image_facts(core: Core, storage: Json, location: str) -> ImageFacts | None:
         os_version=image.os_version,
         architecture=image.architecture,
     )
+
+
+_PLATFORM = re.compile(
+    r"/Publishers/(?P<publisher>[^/]+)/ArtifactTypes/VMImage/Offers/(?P<offer>[^/]+)/Skus/(?P<sku>[^/]+)"
+    r"/Versions/(?P<version>[^/]+)$",
+    re.IGNORECASE,
+)
+
+
+def disk_image(core: Core, creation: Json, location: str) -> ImageFacts | None:
+    """The image that a disk's ``creationData`` names, None if it names none or one that is not there."""
+    own, shared = creation.get("imageReference") or {}, creation.get("galleryImageReference") or {}
+    reference = own.get("id") or shared.get("id") or shared.get("sharedGalleryImageId") or ""
+    platform = _PLATFORM.search(reference)
+    try:
+        if platform:
+            return image_facts(core, {"imageReference": platform.groupdict()}, location)
+        return _referenced(core, reference, normal_location(location)) if reference else None
+    except ArmError:
+        return None
 
 
 def _referenced(core: Core, image_id: str, location: str) -> ImageFacts:

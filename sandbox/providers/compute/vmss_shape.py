@@ -317,9 +317,12 @@ def updated(known: Json, asked: Json, size: Size, image: ImageFacts | None) -> J
     ):
         if key in want:
             body["properties"][key] = want[key]
-    for key in ("upgradePolicy", "spotRestorePolicy"):
-        if key in want:
-            body["properties"][key] = merge(have.get(key, {}), want[key])
+    if "upgradePolicy" in want:
+        body["properties"]["upgradePolicy"] = upgrade_policy(
+            merge(have.get("upgradePolicy", {}), want["upgradePolicy"])
+        )
+    if "spotRestorePolicy" in want:
+        body["properties"]["spotRestorePolicy"] = merge(have.get("spotRestorePolicy", {}), want["spotRestorePolicy"])
     if profile or (before and size.name != vm_size(known)):
         complete = merge(before, profile)
         flexible = is_flexible(known)

@@ -99,4 +99,9 @@ def test_rolling_upgrades_are_told_and_can_be_cancelled(cloud: Cloud) -> None:
     assert cloud.run("POST", f"{path}/osRollingUpgrade")["status"] == "Succeeded"
     told = cloud.ok("GET", f"{path}/rollingUpgrades/latest")["properties"]
     assert (told["runningStatus"]["code"], told["progress"]["successfulInstanceCount"]) == ("Completed", 1)
-    assert cloud.run("POST", f"{path}/rollingUpgrades/cancel")["status"] == "Succeeded"
+    over = cloud.send("POST", f"{path}/rollingUpgrades/cancel")
+    assert (over.status, over.body["error"]["code"]) == (409, "OperationNotAllowed")
+    cloud.send("POST", f"{path}/osRollingUpgrade")
+    assert cloud.send("POST", f"{path}/rollingUpgrades/cancel").status == 202
+    cloud.settle()
+    assert cloud.ok("GET", f"{path}/rollingUpgrades/latest")["properties"]["runningStatus"]["code"] == "Cancelled"
