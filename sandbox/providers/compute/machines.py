@@ -238,8 +238,10 @@ def _spec(core: Core, resource: Resource) -> MachineSpec:
 
 
 def decode(custom_data: str) -> bytes:
-    """Custom data as given; it must be base64: 400 InvalidParameter if it is not."""
+    """Custom data as given; it must be base64 and not too long: 400 InvalidParameter if it is not."""
     try:
+        if len(custom_data) > 87380:
+            raise ValueError(len(custom_data))
         return base64.b64decode(custom_data, validate=True)
     except (binascii.Error, ValueError) as error:
         message = "Custom data in OSProfile must be in Base64 encoding and with a maximum length of 87380 characters."

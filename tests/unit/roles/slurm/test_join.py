@@ -106,8 +106,9 @@ def test_slurmd_that_runs_with_other_options_is_restarted(monkeypatch: pytest.Mo
             "",
             ("state=drain", "reason=accounts: uid 2003 of carol is the uid of mallory"),
         ),
-        ("", "Reason=accounts: uid 2003 [root@2026-11-20]", ("state=resume",)),
-        ("", "Reason=mounts: /data: gone [root@2026-11-20]", ("state=resume",)),
+        ("mounts: /data: gone", "", ("reason=mounts: /data: gone",)),
+        ("", "State=IDLE+CLOUD+DRAIN Reason=accounts: uid 2003 [root@2026-11-20]", ("state=resume",)),
+        ("", "State=MIXED+CLOUD+POWERING_UP Reason=mounts: /data: gone [root@2026-11-20]", ("reason=",)),
         ("", "Reason=bad disk [root@2026-11-20]", None),
     ],
 )
@@ -123,8 +124,25 @@ def test_a_node_without_its_users_is_drained_and_only_what_we_drained_comes_back
     monkeypatch.setattr(join.node, "RUN", tmp_path)
     monkeypatch.setattr(join.node, "run", commands)
     monkeypatch.setattr(join, "fetch_key", lambda configuration, attempts: fetched.append(configuration.head))
+    monkeypatch.setattr(join, "runs", lambda: False)
     join.refuse(reason)
     assert [argv[2:] for argv in commands.ran if argv[1] == "update"] == (
         [("nodename=htc-1", *update)] if update else []
     )
     assert fetched == (["demo-head"] if reason else [])
+
+
+def test_a_node_that_runs_jobs_is_drained_when_a_mount_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slurmd").write_text(join.slurmd_options("htc-1", join.Identity(ID, ()), "demo-head"))
+    (tmp_path / "join.json").write_text('{"cluster": "demo", "head": "demo-head", "private": "/srv/p"}')
+    commands = Commands({})
+    monkeypatch.setattr(join, "SLURMD_OPTIONS", tmp_path / "slurmd")
+    monkeypatch.setattr(join.node, "CONFIGURATION", tmp_path / "join.json")
+    monkeypatch.setattr(join.node, "RUN", tmp_path)
+    monkeypatch.setattr(join.node, "run", commands)
+    monkeypatch.setattr(join, "fetch_key", lambda _configuration, attempts: None)
+    monkeypatch.setattr(join, "runs", lambda: True)
+    join.refuse("mounts: /data: Stale file handle")
+    assert commands.ran == [
+        ("scontrol", "update", "nodename=htc-1", "state=drain", "reason=mounts: /data: Stale file handle")
+    ]

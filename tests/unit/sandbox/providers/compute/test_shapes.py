@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import typing as t
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from sandbox.arm import ids
 from sandbox.arm.errors import ArmError
 from sandbox.providers.compute import instance_shape, shapes, sizes, views, vm_shape, vmss_shape
+from sandbox.providers.compute.machines import decode
 from sandbox.providers.compute.shapes import ImageFacts
 
 GROUP = "/subscriptions/s/resourceGroups/rg/providers"
@@ -322,3 +324,10 @@ class TestInstanceView:
             "OSState/generalized",
             "PowerState/deallocated",
         ]
+
+
+@pytest.mark.parametrize("text", ["not base64!", base64.b64encode(bytes(65536)).decode()])
+def test_custom_data_is_base64_and_not_longer_than_azure_takes(text: str) -> None:
+    with pytest.raises(ArmError, match="maximum length of 87380 characters"):
+        decode(text)
+    assert decode(base64.b64encode(bytes(65535)).decode()) == bytes(65535)
