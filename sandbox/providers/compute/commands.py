@@ -53,10 +53,16 @@ class Commands:
                 raise ArmError(409, "Conflict", message)
             return self._core.operations.begin(
                 request, WORK, machine.id, style=COMMANDS, location=machine.body["location"], latency=10,
-                args={"windows": command.lower() == POWERSHELL, "script": _lines(given), "with": _parameters(given)},
+                args={"windows": command.lower() == POWERSHELL, "script": _lines(given), "with": _parameters(given),
+                      "flat": request.api_version < "2018"},
             )  # fmt: skip
 
-    def work(self, run: Run) -> Json:
+    def work(self, run: Run) -> Json | list[Json]:
+        statuses = self._statuses(run)
+        # Versions up to 2017 tell the statuses themselves.
+        return statuses if run.args.get("flat") else {"value": statuses}
+
+    def _statuses(self, run: Run) -> list[Json]:
         machine = self._core.store.get(run.resource_id)
         # A script is not run twice: nobody knows how far it came before the server died.
         if machine is None or run.resumed or machine.internal.get("silent") or machine.internal.get("crashed"):
@@ -100,9 +106,9 @@ def _no_status(machine_id: str) -> ArmError:
     return ArmError(409, "VMAgentStatusCommunicationError", message)
 
 
-def _linux(output: Output) -> Json:
+def _linux(output: Output) -> list[Json]:
     text = "Enable succeeded: \n[stdout]\n{}\n[stderr]\n{}".format(*map(_shown, (output.stdout, output.stderr)))
-    return {"value": [views.status("ProvisioningState/succeeded", "Provisioning succeeded", message=text)]}
+    return [views.status("ProvisioningState/succeeded", "Provisioning succeeded", message=text)]
 
 
 def _shown(stream: bytes) -> str:
@@ -110,6 +116,6 @@ def _shown(stream: bytes) -> str:
     return stream[-OUTPUT_BYTES:].decode(errors="replace")
 
 
-def _windows() -> Json:
+def _windows() -> list[Json]:
     parts = [f"ComponentStatus/{stream}/succeeded" for stream in ("StdOut", "StdErr")]
-    return {"value": [{**views.status(code, "Provisioning succeeded"), "message": ""} for code in parts]}
+    return [{**views.status(code, "Provisioning succeeded"), "message": ""} for code in parts]

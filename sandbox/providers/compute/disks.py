@@ -88,7 +88,9 @@ def finished(
         given = {**told, **given}
     if image is not None:
         gib = gib or image.gib
-        given = {**_of_image(image), **given}
+        of_image = _of_image(image)
+        capabilities = {**of_image["supportedCapabilities"], **(given.get("supportedCapabilities") or {})}
+        given = {**of_image, **given, "supportedCapabilities": capabilities}
     upload = creation.get("uploadSizeBytes")
     gib = int(gib or (-(-upload // 1024**3) if upload else 30))
     sku = sku_of(body.get("sku", {}).get("name", "Standard_LRS"))
@@ -247,11 +249,14 @@ class Disks:
             for key in ("diskIOPSReadWrite", "diskMBpsReadWrite"):
                 shown["properties"].pop(key, None)
         resource = known or Resource(str(rid), {})
-        kept = {
+        kept: Json = {
             key: known.properties[key]
-            for key in ("timeCreated", "uniqueId", "diskState", "osType", "hyperVGeneration", "supportedCapabilities")
+            for key in ("timeCreated", "uniqueId", "diskState", "osType", "hyperVGeneration")
             if known is not None and key in known.properties
         }
+        if known is not None and "supportedCapabilities" in known.properties:
+            asked = shown["properties"].get("supportedCapabilities") or {}
+            kept["supportedCapabilities"] = {**known.properties["supportedCapabilities"], **asked}
         resource.body = {**shown, "properties": {**shown["properties"], **kept}}
         self._core.store.put(resource)
         location = shown["location"]

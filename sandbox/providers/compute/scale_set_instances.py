@@ -331,13 +331,14 @@ class ScaleSetInstances:
             row.properties["provisioningState"] = "Updating"
             row.internal["since"] = clock.now()
             self._core.store.put(row)
+            shown = self._render(row, scale_set, "")
             return self._core.operations.begin(
                 request,
                 "compute.vmss.touch",
                 row.id,
                 style=COMPUTE,
                 status=200,
-                body=self._render(row, scale_set, ""),
+                body=vm_shape.without_detached(shown) if request.api_version < "2019" else shown,
                 headers="aao",
                 location=row.body["location"],
                 latency=5,

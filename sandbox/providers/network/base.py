@@ -82,8 +82,10 @@ class NetworkType(ABC):
             check_match(request, known)
             resource = known or Resource(str(request.id), {})
             before = self.networks(resource) if known else set()
+            earlier = bare(known.properties) if known else None
             resource.body = self._body(request, known)
-            stamp(resource, self.first_state)
+            # What changes nothing but tags has nothing to wait for, and says so.
+            stamp(resource, "Succeeded" if bare(resource.properties) == earlier else self.first_state)
             store.put(resource)
             answer = self.accept(request, resource, created=known is None)
             answer.body = self.shown(resource)
@@ -135,13 +137,16 @@ class NetworkType(ABC):
         made: dict[str, Any],
         *,
         created: bool,
+        before: dict[str, Any] | None = None,
         state: str = "Updating",
         exclusive: bool = False,
         shown: Callable[[dict[str, Any]], dict[str, Any]] = lambda entry: entry,
     ) -> Answer:
         """Store the owner with its new child, and begin the operation that settles both. ``shown`` is what of the
-        child is answered, ``exclusive`` refuses what else is under way on the owner.
+        child is answered, ``exclusive`` refuses what else is under way on the owner, ``before`` is the child as it was.
         """
+        if before is not None and bare(before["properties"]) == bare(made["properties"]):
+            state = "Succeeded"
         stamp(owner, state)
         self.core.store.put(owner)
         return self.core.operations.begin(
@@ -241,6 +246,13 @@ class NetworkType(ABC):
                 self.removed(current)
                 self.core.store.delete(current.id)
         self.fabric.apply(networks)
+
+
+def bare(value: Any) -> Any:
+    """Properties without what each write changes."""
+    if isinstance(value, dict):
+        return {key: bare(entry) for key, entry in value.items() if key not in ("etag", "provisioningState")}
+    return [bare(entry) for entry in value] if isinstance(value, list) else value
 
 
 def stamp(resource: Resource, state: str) -> None:

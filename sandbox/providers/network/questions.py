@@ -11,7 +11,7 @@ from typing import Any
 from sandbox.arm.core import Core
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
-from sandbox.arm.operations import NETWORK, Run
+from sandbox.arm.operations import NETWORK, Headers, Run
 from sandbox.arm.router import SUBSCRIPTION
 from sandbox.arm.store import Resource
 from sandbox.providers import common
@@ -69,20 +69,20 @@ class Questions:
         operations.register("network.protection", self.work_protection)
         operations.register("network.policies", lambda _run: None)
 
-    def _begin(self, request: Request, work: str, resource: Resource) -> Answer:
+    def _begin(self, request: Request, work: str, resource: Resource, headers: Headers = "both") -> Answer:
         """An operation that changes nothing: its result is the answer."""
         place = resource.body["location"]
         return self._core.operations.begin(
-            request, work, resource.id, style=NETWORK, headers="both", latency=SECONDS, location=place
+            request, work, resource.id, style=NETWORK, headers=headers, latency=SECONDS, location=place
         )
 
     # interfaces
 
     def routes(self, request: Request) -> Answer:
-        return self._begin(request, "network.routes", self._core.require(request.id))
+        return self._begin(request, "network.routes", self._core.require(request.id), "location")
 
     def rules(self, request: Request) -> Answer:
-        return self._begin(request, "network.rules", self._core.require(request.id))
+        return self._begin(request, "network.rules", self._core.require(request.id), "location")
 
     def _subnet(self, nic_id: str) -> dict[str, Any]:
         nic = self._core.store.get(nic_id)

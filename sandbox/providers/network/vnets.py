@@ -295,7 +295,7 @@ class VirtualNetworks(NetworkType):
             self._check(vnet.id, vnet.body["name"], vnet.properties["addressSpace"]["addressPrefixes"], subnets)
             vnet.properties["subnets"] = subnets
             answer = self.child_written(
-                request, vnet, made, created=known is None, exclusive=True, shown=self._shown_subnet
+                request, vnet, made, created=known is None, before=known, exclusive=True, shown=self._shown_subnet
             )
         self.fabric.apply({vnet.id})
         return answer
@@ -368,11 +368,9 @@ def find(vnet: Resource, name: str) -> dict[str, Any] | None:
 
 
 def _endpoint(given: dict[str, Any], location: str) -> dict[str, Any]:
-    """A service endpoint with the regions that it reaches: storage in the region and its pair, SQL in the region."""
-    service, places = str(given.get("service", "")), ["*"]
-    if service.lower() in ("microsoft.storage", "microsoft.sql"):
-        pair = next((region.pair for region in common.REGIONS if region.name == location), "")
-        places = [location, pair] if pair and service.lower() == "microsoft.storage" else [location]
+    """A service endpoint with the regions that it reaches: all of them, but SQL only in its own."""
+    service = str(given.get("service", ""))
+    places = [location] if service.lower() == "microsoft.sql" else ["*"]
     return {"provisioningState": "Succeeded", **given, "locations": given.get("locations") or places}
 
 

@@ -136,7 +136,7 @@ def test_an_interface_of_a_machine_is_updated_by_an_operation_and_another_with_r
 
 @pytest.mark.parametrize(
     ("service", "locations"),
-    [("Microsoft.Storage", ["westeurope", "northeurope"]), ("Microsoft.Sql", ["westeurope"]), ("Microsoft.Web", ["*"])],
+    [("Microsoft.Storage", ["*"]), ("Microsoft.Sql", ["westeurope"]), ("Microsoft.Web", ["*"])],
 )
 def test_a_service_endpoint_reaches_the_regions_of_its_service(arm: Arm, service: str, locations: list[str]) -> None:
     subnet = {"addressPrefix": "10.0.0.0/24", "serviceEndpoints": [{"service": service, "locations": []}]}
