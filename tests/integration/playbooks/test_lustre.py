@@ -46,7 +46,8 @@ def play(sandbox: RunningSandbox, tmp_path: Path) -> t.Callable[..., str]:
         plays = {"hosts": "localhost", "gather_facts": False, "vars": shared, "tasks": list(tasks)}
         plays["vars_files"] = [str(ROOT / "playbooks/vars/cluster.yml")]
         # Beside the playbooks' own, because templates are looked for next to the play.
-        (tmp_path / "templates").symlink_to(ROOT / "playbooks/templates")
+        if not (tmp_path / "templates").exists():
+            (tmp_path / "templates").symlink_to(ROOT / "playbooks/templates")
         (tmp_path / "play.yml").write_text(json.dumps([plays]))
         command: list[t.Any] = [Path(sys.executable).with_name("ansible-playbook"), tmp_path / "play.yml"]
         environment = {**sandbox.environment, "ANSIBLE_NOCOLOR": "1", "HOME": str(tmp_path)}

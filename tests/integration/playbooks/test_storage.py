@@ -1,0 +1,127 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Shared file systems of Azure in the playbooks: made early, mounted by what Azure says, deleted when asked twice."""
+
+from __future__ import annotations
+
+import json
+import re
+import typing as t
+from pathlib import Path
+
+import yaml
+
+from tests.integration.modules.conftest import Modules, definition, modules
+from tests.integration.playbooks.test_lustre import play, tasks_of
+from tests.integration.playbooks.test_playbooks import Playbook, playbook
+
+__all__ = ["modules", "play", "playbook"]
+
+ROOT = Path(__file__).resolve().parents[3]
+NETAPP = {"service": "netapp", "size_gib": 1024}
+
+
+def cluster(name: str, **systems: dict[str, t.Any]) -> dict[str, t.Any]:
+    """A cluster with these managed file systems, and accounts for what they mount."""
+    wanted = definition(name)
+    wanted["network"]["subnets"]["netapp"] = "10.20.5.0/26"
+    wanted["storage_accounts"] = [
+        {"name": f"{name}files", "kind": "FileStorage"},
+        {"name": f"{name}data", "hierarchical_namespace": True, "nfs": True, "containers": ["inputs"]},
+    ]
+    managed = [{"name": key, "path": f"/{key}", "managed": value} for key, value in systems.items()]
+    wanted["file_systems"] = [{"name": "home", "path": "/shared/home", "export": "/export/home"}, *managed]
+    return wanted
+
+
+def everything(name: str) -> dict[str, t.Any]:
+    return cluster(
+        name,
+        projects=NETAPP,
+        apps={"service": "files", "account": f"{name}files", "size_gib": 128},
+        archive={"service": "blob", "account": f"{name}data"},
+    )
+
+
+def test_all_of_it_is_made_and_mounted_by_what_azure_says(
+    play: t.Callable[..., str], modules: Modules, tmp_path: Path
+) -> None:
+    keep = {"content": "{{ [hpc_file_systems, hpc_compute_mounts] | to_json }}", "dest": str(tmp_path / "out")}
+    tasks = (tasks_of("ground"), tasks_of("storage"), tasks_of("storage_wait"), {"ansible.builtin.copy": keep})
+    play(everything("shares"), *tasks)
+    systems, mounts = json.loads((tmp_path / "out").read_text())
+    info = modules("storage_info", resource_group="shares-rg")
+    assert [one["name"] for one in info["accounts"]] == ["sharesdata", "sharesfiles"]
+    assert [one["source"] for one in mounts[1:]] == [
+        info["volumes"][0]["source"],
+        "sharesfiles.file.core.windows.net:/sharesfiles/apps",
+        "sharesdata.blob.core.windows.net:/sharesdata/archive",
+    ]
+    assert ["nfsvers=3" in one["options"] for one in mounts[1:]] == [True, False, True]
+    assert all("managed" not in one for one in systems)
+    assert not info["accounts"][1]["open"]
+    said = play(everything("shares"), *tasks[:3])
+    assert "changed=0" in said.rsplit("localhost", 1)[1]
+
+
+def test_what_exists_is_mounted_and_neither_changed_nor_deleted(
+    play: t.Callable[..., str], playbook: Playbook, modules: Modules, tmp_path: Path
+) -> None:
+    play(everything("owner"), tasks_of("ground"), tasks_of("storage"), tasks_of("storage_wait"))
+    info = modules("storage_info", resource_group="owner-rg")
+    (share,) = next(one["shares"] for one in info["accounts"] if one["shares"])
+    wanted = cluster("guest", projects={"id": info["volumes"][0]["id"]}, apps={"id": share["id"]})
+    wanted.pop("storage_accounts")
+    keep = {"content": "{{ hpc_file_systems | to_json }}", "dest": str(tmp_path / "out")}
+    said = play(
+        wanted, tasks_of("ground"), tasks_of("storage"), tasks_of("storage_wait"), {"ansible.builtin.copy": keep}
+    )
+    systems = json.loads((tmp_path / "out").read_text())
+    assert [(one["server"], one["export"]) for one in systems[1:]] == [
+        (info["volumes"][0]["server"], "/owner-projects"),
+        (share["server"], share["export"]),
+    ]
+    assert "guest-projects" not in said
+    playbook("destroy", wanted, "-e", "hpc_destroy_confirm=guest")
+    assert modules("storage_info", resource_group="owner-rg")["volumes"] == info["volumes"]
+
+
+def test_a_share_that_is_not_there_stops_the_playbook(play: t.Callable[..., str], modules: Modules) -> None:
+    modules("resource_group", name="files-rg", location="westeurope")
+    made = modules(
+        "storage_account", resource_group="files-rg", name="emptyfiles", location="westeurope", kind="FileStorage"
+    )
+    wanted = cluster("missing", apps={"id": f"{made['account']['id']}/fileServices/default/shares/none"})
+    wanted.pop("storage_accounts")
+    said = play(wanted, tasks_of("ground"), tasks_of("storage_wait"), works=False)
+    assert "apps cannot be mounted: emptyfiles/none is not there" in said
+
+
+def test_site_in_check_mode_says_that_it_would_make_all_of_it(playbook: Playbook, modules: Modules) -> None:
+    said = playbook("site", everything("asked"), "--check", "--diff")
+    asked = said.split("TASK [Make the storage accounts] ")[1].split("TASK [Ask for the file systems]")[0]
+    assert asked.count("changed: [localhost]") == 3
+    assert '"usageThreshold": 1099511627776' in asked
+    assert modules("storage_info", resource_group="asked-rg")["accounts"] == []
+
+
+def test_destroy_deletes_it_only_if_asked_twice_or_keeps_it(
+    play: t.Callable[..., str], playbook: Playbook, modules: Modules
+) -> None:
+    wanted = everything("double")
+    play(wanted, tasks_of("ground"), tasks_of("storage"), tasks_of("storage_wait"))
+    sure = ("-e", "hpc_destroy_confirm=double")
+    names = "doubledata,doublefiles,double-projects"
+    assert f"hpc_destroy_storage={names}" in playbook("destroy", wanted, *sure, works=False)
+    playbook("destroy", wanted, *sure, "-e", "hpc_destroy_storage=keep")
+    assert len(modules("storage_info", resource_group="double-rg")["volumes"]) == 1
+    assert "double-projects would be deleted" in playbook(
+        "destroy", wanted, *sure, "-e", "hpc_destroy_storage=doubledata,doublefiles", works=False
+    )
+    playbook("destroy", wanted, *sure, "-e", f"hpc_destroy_storage={names}")
+    assert modules("resource_group", name="double-rg", state="absent")["changed"] is False
+
+
+def blocks() -> list[t.Any]:
+    page = (ROOT / "docs/storage.md").read_text()
+    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
