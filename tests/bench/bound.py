@@ -1,11 +1,12 @@
 """A lower bound of what the new nodes of a workload cost in an hour, by linear duality. docs/planner.md has the proof.
 
-Every node type t gets values v[t, r] for its CPUs, its memory, its GPUs, and for being empty, which only jobs that need
-a whole node take; together they are worth at most its price. A job is
-worth what it takes of the type on which it takes least, so no node can hold jobs that are worth more than its price,
-and all jobs together cost at least their worth, less the worth of what is free on the nodes that are there. Any values
-give a bound. A small program looks for good ones; the bound itself is counted from them here, step by step, so it does
-not depend on how they were found.
+Every node type t gets values v[t, r] for its CPUs, its memory, its GPUs, and for being empty, which only jobs that
+need a whole node take; together they are worth at most its price and a premium for its type. A job is worth what it
+takes of the type on which it takes least, so no node can hold jobs that are worth more than its price and premium,
+and all jobs together cost at least their worth, less the worth of what is free on the nodes that are there, less all
+premiums that can be paid: for as many nodes as may still be bought of each type. Any values give a bound. A small
+program looks for good ones; the bound itself is counted from them here, step by step, so it does not depend on how
+they were found.
 
 Where jobs are large, shares of a node count with a dual feasible function f instead of as they are: jobs that fit
 together on a node have f-shares that add up to at most 1, and more of the node cannot be used.
@@ -78,8 +79,9 @@ def _shares(shape: Shape, node_type: Json, steps: t.Sequence[int]) -> list[float
 def _bound(doc: Json, jobs: t.Mapping[Shape, int], steps: t.Sequence[t.Sequence[int]]) -> float:
     types = doc["node_types"]
     free = _free(doc, types, steps)
-    values = _values(types, jobs, steps, free)
-    total = 0.0
+    rooms = _rooms(doc, types)
+    values, premiums = _values(types, jobs, steps, free, rooms)
+    total = -sum(premium * room for premium, room in zip(premiums, rooms, strict=True))
     for shape, count in jobs.items():
         total += count * min(
             sum(value * share for value, share in zip(values[number], _shares(shape, one, steps[number]), strict=True))
@@ -109,13 +111,21 @@ def _free(doc: Json, types: t.Sequence[Json], steps: t.Sequence[t.Sequence[int]]
     return found
 
 
+def _rooms(doc: Json, types: t.Sequence[Json]) -> list[int]:
+    """How many nodes of each type may be bought. Existing ones count if their name says of which type they are."""
+    names = [one["name"] for one in types]
+    there = Counter(node["type"] for node in doc["existing"] if names.count(node["type"]) == 1)
+    return [max(0, one["max_count"] - there[one["name"]]) for one in types]
+
+
 def _values(
     types: t.Sequence[Json],
     jobs: t.Mapping[Shape, int],
     steps: t.Sequence[t.Sequence[int]],
     free: t.Sequence[t.Sequence[float]],
-) -> list[list[float]]:
-    """Good values; whatever the program answers, they are scaled so that no node is worth more than its price."""
+    rooms: t.Sequence[int],
+) -> tuple[list[list[float]], list[float]]:
+    """Good values and premiums; whatever the program answers, no node is worth more than its price and premium."""
     pairs = [(shape, number) for shape in jobs for number, one in enumerate(types) if _fits(shape, one)]
     program = Program([one["price"] for one in types] + [0.0] * len(pairs))
     for number in range(len(types)):
@@ -126,14 +136,16 @@ def _values(
                 if share:
                     column[row] = -share
             program.add(-free[number][resource], column)
+    for number, room in enumerate(rooms):
+        program.add(-float(room), {number: -1.0})
     for shape, count in jobs.items():
         rows = [row for row, (mine, _number) in enumerate(pairs, len(types)) if mine == shape]
         program.add(float(count), dict.fromkeys(rows, 1.0))
     program.solve()
     found = program.values()
-    values = []
+    values, premiums = [], [max(0.0, value) for value in found[4 * len(types) : 5 * len(types)]]
     for number, one in enumerate(types):
         row = [max(0.0, value) for value in found[4 * number : 4 * number + 4]]
-        scale = min(1.0, one["price"] / sum(row)) if sum(row) else 1.0
+        scale = min(1.0, (one["price"] + premiums[number]) / sum(row)) if sum(row) else 1.0
         values.append([value * scale for value in row])
-    return values
+    return values, premiums
