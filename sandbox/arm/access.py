@@ -25,9 +25,13 @@ MODES = ("identities", "everybody", "off")
 ASSIGNMENT = "Microsoft.Authorization/roleAssignments"
 MACHINE = "Microsoft.Compute/virtualMachines"
 DISK_WRITE = "Microsoft.Compute/disks/write"
+SUBNET = "microsoft.network/virtualnetworks/subnets"
+# Who lets a subnet in needs another right there than who puts something into it.
+BY_ENDPOINT = "Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action"
+STORAGE = "Microsoft.Storage/storageAccounts"
 # type of what is referred to (lower case): the action that is needed there
 LINKED = {
-    "microsoft.network/virtualnetworks/subnets": "Microsoft.Network/virtualNetworks/subnets/join/action",
+    SUBNET: "Microsoft.Network/virtualNetworks/subnets/join/action",
     "microsoft.network/networkinterfaces": "Microsoft.Network/networkInterfaces/join/action",
     "microsoft.network/networksecuritygroups": "Microsoft.Network/networkSecurityGroups/join/action",
     "microsoft.network/publicipaddresses": "Microsoft.Network/publicIPAddresses/join/action",
@@ -122,7 +126,8 @@ class Access:
                 if not text.lower().startswith("/subscriptions/") or ids.key(text) in seen:
                     continue
                 seen.add(ids.key(text))
-                wanted = LINKED.get(_type(text))
+                linked = _type(text)
+                wanted = BY_ENDPOINT if (route.type, linked) == (STORAGE, SUBNET) else LINKED.get(linked)
                 if wanted and not (ids.key(text) + "/").startswith(own + "/"):
                     yield text, wanted
 

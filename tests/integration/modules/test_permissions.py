@@ -25,17 +25,20 @@ from tests.integration.modules.test_inventory import Inventory, inventory
 __all__ = ["inventory"]
 ROOT = Path(__file__).resolve().parents[3]
 PLAYBOOKS = ("site", "image", "autoscale", "destroy")
-PURPOSES = (*PLAYBOOKS, "inventory", "lustre", "monitoring")
+PURPOSES = (*PLAYBOOKS, "inventory", "lustre", "storage", "monitoring")
 NODE_MODULES = ("queue_info", "queue_update", "queue_exporter")
-OPTIONAL = ("lustre", "lustre_info", "monitoring")
+OPTIONAL = ("lustre", "lustre_info", "storage_account", "netapp_volume", "storage_info", "monitoring")
 """What playbooks do only for some definitions: purposes of their own."""
 
 APART = ("network", "machine", "lustre", "monitoring")
 """Modules that write several things at the same time."""
 
 
-FORGIVEN = {("group", "Microsoft.Network/virtualNetworks/subnets/read")}
-"""What is asked for, and done without: the subnet of a file system may be somebody else's."""
+FORGIVEN = {
+    ("group", "Microsoft.Network/virtualNetworks/subnets/read"),
+    ("subscription", "Microsoft.NetApp/locations/quotaLimits/read"),
+}
+"""What is asked for, and done without: the subnet of a file system may be somebody else's, and the quota a guess."""
 
 
 BACKGROUND = {"autoscale": {("subscription", "Microsoft.Compute/locations/operations/read")}}
@@ -77,6 +80,13 @@ class Playbooks:
         self.groups = [f"{name}-rg", f"{name}-images"]
         self.definition = definition(name)
         self.definition["image"] |= {"bake": True, "resource_group": self.groups[1]}
+        self.definition["network"]["subnets"] |= {"netapp": "10.20.5.0/26"}
+        self.definition["storage_accounts"] = [
+            {"name": f"{name}files", "kind": "FileStorage", "shares": [{"name": "apps", "size_gib": 100}]},
+            {"name": f"{name}data", "containers": ["inputs"]},
+        ]
+        volume = {"service": "netapp", "size_gib": 1024}
+        self.definition["file_systems"] = [{"name": "projects", "path": "/projects", "managed": volume}]
         self.queue = Slurm(name)
         self._info: Result = {}
 
@@ -199,6 +209,29 @@ class Playbooks:
             self._step("lustre", "absent", **system, confirm="scratch"),
         ]
 
+    def storage(self) -> list[Step]:
+        known = self._parameters()["storage"]
+        group = {"resource_group": self.groups[0]}
+        volumes = [
+            {key: value for key, value in one.items() if key not in ("file_system", "own")} for one in known["volumes"]
+        ]
+        names = [{key: one[key] for key in ("account", "pool", "name")} for one in volumes]
+        return [
+            self._step(
+                "storage_info",
+                **group,
+                accounts=[one["name"] for one in known["accounts"]],
+                volumes=["/".join(one.values()) for one in names],
+            ),
+            *(self._step("storage_account", **one) for one in known["accounts"]),
+            *(self._step("netapp_volume", **one) for one in volumes),
+            *(self._step("netapp_volume", "absent", **group, **one, confirm=one["name"], prune=True) for one in names),
+            *(
+                self._step("storage_account", "absent", **group, name=one["name"], confirm=one["name"])
+                for one in known["accounts"]
+            ),
+        ]
+
     def _watched(self) -> dict[str, t.Any]:
         """What monitoring needs besides the name of the cluster: a machine and a scale set of it."""
         known = self._parameters()
@@ -313,7 +346,7 @@ def test_the_role_is_enough_and_each_action_of_it_is_needed(
     playbooks: Playbooks, azure: Azure, modules: Modules, playbook: str
 ) -> None:
     roles = documented()
-    above = roles["lustre-subscription" if playbook == "lustre" else "subscription"]
+    above = roles.get(f"{playbook}-subscription", roles["subscription"])
     allowed = {("subscription", action) for action in above} | {("group", action) for action in roles[playbook]}
     first = walk_allowed(playbooks, azure, modules, playbook, allowed)
     granted = {action for where, action in first if where == "subscription"}
@@ -321,7 +354,7 @@ def test_the_role_is_enough_and_each_action_of_it_is_needed(
     needed = {(where, action) for where, action in asked if where == "subscription" or action not in granted}
     assert {pair for pair in needed if pair[0] == "group"} == {("group", action) for action in roles[playbook]}
     assert granted <= set(above)
-    if playbook in ("destroy", "lustre"):  # which ask for all that is asked of a subscription
+    if playbook in ("destroy", "lustre", "storage"):  # which ask for all that is asked of a subscription
         assert granted == set(above)
     # Every playbook reads the inventory, and site bakes: what they are refused there is the same as here.
     shown = {"inventory": [], "image": roles["inventory"] + roles["site"]}.get(playbook, roles["inventory"])
