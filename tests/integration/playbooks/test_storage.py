@@ -122,6 +122,25 @@ def test_destroy_deletes_it_only_if_asked_twice_or_keeps_it(
     assert modules("resource_group", name="double-rg", state="absent")["changed"] is False
 
 
-def blocks() -> list[t.Any]:
-    page = (ROOT / "docs/storage.md").read_text()
-    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+PAGE = (ROOT / "docs/storage.md").read_text()
+DEFINITION, LIFE = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
+
+
+def test_the_definition_of_the_page_is_one(modules: Modules) -> None:
+    wanted = definition("demo")
+    for key, value in DEFINITION.items():
+        wanted[key] = {**wanted[key], **value} if isinstance(value, dict) else value
+    found = modules("cluster_info", definition=wanted)
+    assert not found.get("failed"), found
+    storage = found["parameters"]["storage"]
+    assert [one["name"] for one in storage["accounts"]] == ["demofiles001", "demodata001"]
+    assert [one["name"] for one in storage["volumes"]] == ["demo-projects"]
+    subnets = {one["name"]: one for one in found["parameters"]["network"]["subnets"]}
+    assert subnets["netapp"]["delegation"] == "Microsoft.Netapp/volumes"
+    assert subnets["compute"]["service_endpoints"] == ["Microsoft.Storage"]
+
+
+def test_the_tasks_of_the_page_run_as_they_stand(play: t.Callable[..., str], modules: Modules) -> None:
+    said = play(definition("x"), *LIFE)
+    assert "10.0.5.4:/projects and storagelife001.file.core.windows.net:/storagelife001/apps" in said
+    assert modules("storage_info", resource_group="storage-rg")["accounts"] == []
