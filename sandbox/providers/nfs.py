@@ -20,13 +20,16 @@ Clients = Sequence[tuple[str, list[str]]]
 
 def serve(core: Core, vnet_id: str, address: str, path: str, clients: Clients) -> Path:
     """Let an address export ``/<path>``; the directory with its files, made if it is not there."""
-    behind = core.driver.serve(vnet_id, address, PORT)
-    exported = "/" + path.strip("/")
+    return export(core.driver.serve(vnet_id, address, PORT), path, clients)
+
+
+def export(behind: Path, path: str, clients: Clients) -> Path:
+    """Export ``/<path>`` from the directory behind an address; the directory with its files."""
     files = behind / "data" / path.strip("/")
     files.mkdir(parents=True, exist_ok=True)
     table = behind / "table.json"
     known = json.loads(table.read_text())["exports"] if table.exists() else {}
     draft = behind / "table.json.new"
-    draft.write_text(json.dumps({"exports": {**known, exported: list(clients)}, "bound": []}))
+    draft.write_text(json.dumps({"exports": {**known, "/" + path.strip("/"): list(clients)}, "bound": []}))
     draft.replace(table)
     return files

@@ -10,11 +10,14 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import storage
 
 from sandbox.machines import SecurityRule
-from tests.integration.sandbox.lab import ALLOW_SSH, BOOTED, HEAD, OFFLINE_APT, ONE, TWO, Lab, laboratory
+from sandbox.providers import nfs
+from tests.integration.sandbox.lab import ALLOW_SSH, BOOTED, HEAD, OFFLINE_APT, ONE, TWO, VNET, Lab, laboratory
 
 pytestmark = BOOTED
+VOLUME = "10.20.16.210"
 DENY_NFS = SecurityRule(
     name="no-nfs", priority=200, direction="Inbound", access="Deny", protocol="Tcp", destination_ports=("2049",)
 )
@@ -80,3 +83,21 @@ def test_a_share_is_mounted_when_it_is_first_looked_at(lab: Lab) -> None:
         "0",
         "new",
     ]
+
+
+def test_a_volume_that_is_no_machine_is_mounted_by_its_path_and_policy(lab: Lab) -> None:
+    files = nfs.export(lab.driver.serve(VNET, VOLUME, nfs.PORT), "projects", [("10.20.16.4", ["rw"])])
+    (files / "here").write_text("from the host\n")
+    options = storage.OPTIONS["NFSv3"]
+    mount = f"sudo mkdir -p /projects; sudo mount -t nfs -o retry=0,{options} {VOLUME}:/projects /projects"
+    assert lab.out("node-1", f"{mount}; echo 42 | sudo tee /projects/out >/dev/null; cat /projects/here") == (
+        "from the host"
+    )
+    assert (files / "out").read_text() == "42\n"
+    refused = lab.ssh("node-2", mount)
+    assert refused.returncode == 32
+    assert "access denied by server" in refused.stderr
+    assert "No such file" in lab.ssh("node-1", mount.replace(":/projects", ":/other")).stderr
+    lab.out("node-1", "sudo umount /projects")
+    lab.driver.unserve(VNET, VOLUME)
+    assert not files.exists()
