@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -29,9 +30,9 @@ class Seen:
         return [record["line"] for record in self.decisions if record["kind"] == kind]
 
 
-def submit(session: Session, *options: str) -> str:
+def submit(session: Session, *options: str, wrap: str = "hostname") -> str:
     """Hand in a small job; returns its id."""
-    command = f"cd {HOME} && sbatch --parsable --time=5 {' '.join(options)} --wrap=hostname"
+    command = f"cd {HOME} && sbatch --parsable --time=5 {' '.join(options)} --wrap={shlex.quote(wrap)}"
     return session.ssh(LOGIN, command).strip()
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from demo.__main__ import run
+from demo.__main__ import HEAD, LOGIN, run
 from demo.report import Outcome
 from demo.session import Session
-from tests.e2e import scenarios
+from tests.e2e import scenarios, watched
 from tests.e2e.scenarios import Seen
 
 pytestmark = pytest.mark.booted
@@ -30,9 +30,11 @@ HOSTILE = (
 
 SCENARIOS = (scenarios.no_capacity, scenarios.cannot_join, scenarios.killed_pass)
 SEEN: dict[str, Seen] = {}
+KNOWN: list[watched.Known] = []
 
 
 def go_wrong(session: Session) -> None:
+    KNOWN.append(watched.watched(session))
     for scenario in SCENARIOS:
         session.say((scenario.__doc__ or "").strip())
         SEEN[scenario.__name__] = scenario(session)
@@ -47,7 +49,9 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
         for text in HOSTILE
     ]
     look = f"sbatch --partition=htc --time=2 --job-name=proof --output=/dev/null --wrap='! test -e {PROOF}'"
-    return run(Session(folder), commands=[*hostile, f"test ! -e {PROOF}", look], more=go_wrong)
+    return run(
+        Session(folder, definition=watched.definition()), commands=[*hostile, f"test ! -e {PROOF}", look], more=go_wrong
+    )
 
 
 def by_name(outcome: Outcome, name: str) -> list:
@@ -128,6 +132,33 @@ def test_a_pass_that_was_killed_is_finished_by_the_next(outcome: Outcome) -> Non
     assert len(found.lines("grow")) <= 1
     assert all(" to 2:" in line for line in found.lines("grow"))
     assert found.lines("claim")
+
+
+def test_prometheus_finds_every_machine_and_asks_it(outcome: Outcome) -> None:
+    (known,) = KNOWN
+    assert known.up == {HEAD: 1.0, LOGIN: 1.0, known.node: 1.0}
+    assert set(known.memory) == set(known.up)
+
+
+def test_prometheus_knows_the_job_and_its_node(outcome: Outcome) -> None:
+    (known,) = KNOWN
+    assert [(one["user"], one["hpc_cluster"]) for one in known.jobs] == [("azureuser", "demo")]
+    assert [one["node_array"] for one in known.nodes] == ["htc"]
+
+
+def test_dashboards_ask_for_what_there_is(outcome: Outcome) -> None:
+    (known,) = KNOWN
+    nowhere_here = ("azure_hpc_pass_", "node_infiniband_", 'fstype=~"nfs', "pending")
+    empty = [query for query, found in known.queries.items() if not found]
+    assert [query for query in empty if not any(words in query for words in nowhere_here)] == []
+    assert len(known.queries) > 30
+
+
+def test_prometheus_keeps_little_and_answers_the_head_alone(outcome: Outcome) -> None:
+    (known,) = KNOWN
+    assert "--storage.tsdb.retention.time=2d" in known.arguments
+    assert "--storage.tsdb.retention.size=1GB" in known.arguments
+    assert known.from_login == "closed"
 
 
 def test_nothing_is_left_in_azure(outcome: Outcome) -> None:

@@ -104,10 +104,11 @@ def _jobs(queue: Queue, now: int) -> list[Family]:
     queue_of = _bounded([_queue(job) for job in queue.jobs] + list(known), QUEUES)
     user_of = _bounded([job.user for job in queue.jobs], USERS)
     reason_of = _bounded([_reason(job) for job in queue.jobs if job.state == "pending"], REASONS)
+    age: dict[str, float] = {}
     for name in dict.fromkeys(queue_of(one) for one in known):
+        age[name] = 0.0
         for state in JOB_STATES:
             jobs.add(0, state=state, queue=name)
-    age: dict[str, float] = {}
     for job in queue.jobs:
         name, many = queue_of(_queue(job)), max(1, job.tasks)
         jobs.add(many, state=job.state, queue=name)
