@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import re
 import time
 import uuid
 from collections import Counter
@@ -258,10 +259,20 @@ def _parse(raw: bytes) -> Any:
     except ValueError as error:
         message = f"The request content was invalid and could not be deserialized: '{error}'."
     try:
-        # Azure's reader takes comments and bare keys, and az sends templates as they stand in their files.
-        return pyjson5.decode_utf8(raw)
+        # Azure's reader takes comments, bare keys and strings of many lines, and az sends templates as they stand in
+        # their files.
+        return pyjson5.decode(_TOKEN.sub(_one_line, raw.decode()))
     except (pyjson5.Json5DecoderException, UnicodeDecodeError):
         raise ArmError(400, "InvalidRequestContent", message) from None
+
+
+# Strings and comments: what looks like the one in the other is none.
+_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+
+
+def _one_line(found: re.Match[str]) -> str:
+    token = found[0]
+    return token.replace("\r", "\\r").replace("\n", "\\n") if token.startswith('"') else token
 
 
 def _response(answer: Answer) -> Response:

@@ -232,8 +232,10 @@ class VirtualMachines(Writes):
             vm_shape.check_running(known.body, asked)
         if replace and "location" in asked and normal_location(asked["location"]) != known.body["location"]:
             raise _location_change(rid, known.body["location"])
-        if "userData" in asked["properties"]:
-            known.internal["user_data"] = asked["properties"].pop("userData") or ""
+        user_data = asked["properties"].pop("userData", None)
+        told = user_data is not None and user_data != known.internal.get("user_data")
+        if user_data is not None:
+            known.internal["user_data"] = user_data
         size, old = self._new_size(request, known, asked)
         body, disks = vm_shape.updated(rid, known.body, asked, size), vm_shape.disk_names(known.body)
         if replace:
@@ -242,7 +244,7 @@ class VirtualMachines(Writes):
             self._core, str(rid), known.body.get("identity"), asked.get("identity"), replace=replace
         )
         identities.set_on(body, shown_identity)
-        same = vm_shape.nothing_but_tags(known.body, body)
+        same = vm_shape.nothing_but_tags(known.body, body) and not told
         number = int(known.body["etag"].strip('"')) + 1
         self._change_nics(known, body, size)
         known.body = {**body, "etag": f'"{number}"'}

@@ -20,6 +20,7 @@ from sandbox.clock import clock
 from sandbox.providers.deployments.expressions import TemplateError
 from sandbox.providers.deployments.preflight import preflight
 from sandbox.providers.deployments.reading import Deployment, checked_body, first_answer, invalid_template, read
+from sandbox.providers.deployments.template import Item
 from sandbox.providers.deployments.what_if import changes
 from sandbox.providers.deployments.work import moment, since, surroundings
 
@@ -140,7 +141,7 @@ class Deployments:
             "duration": "PT0S",
             "correlationId": str(uuid.uuid4()),
             **deployment.described(),
-            "validatedResources": [{"id": item.id} for item in deployment.plan.deployed()],
+            "validatedResources": [_validated(item, request.api_version) for item in deployment.plan.deployed()],
         }
         return Answer(200, body)
 
@@ -225,6 +226,14 @@ class Deployments:
             raise invalid_template(error) from None
         preflight(self._core, rid, deployment.plan, request)
         return deployment
+
+
+def _validated(item: Item, api_version: str) -> dict[str, Any]:
+    """A resource of a template that was validated; versions up to 2018 tell all of it."""
+    if api_version >= "2019":
+        return {"id": item.id}
+    name = ids.parse(item.id).name
+    return {"apiVersion": item.api_version, "id": item.id, "name": name, "type": item.type, **item.body()}
 
 
 def _scope_id(core: Core, request: Request) -> str:
