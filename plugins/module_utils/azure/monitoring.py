@@ -12,6 +12,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import monitoring_documents as documents
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import NOT_FOUND, AzureError
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.monitoring_documents import (
     AGENT,
     KINDS,
@@ -161,7 +162,12 @@ def _others(names: Names, options: t.Mapping[str, t.Any]) -> list[str]:
 
 def _alerts(session: Session, options: t.Mapping[str, t.Any]) -> list[str]:
     path = f"{session.group_path(options['resource_group'])}/providers/{KINDS.alert}"
-    listed = session.listing(path, version_of(f"{path}/x"), "list the alerts")
+    try:
+        listed = session.listing(path, version_of(f"{path}/x"), "list the alerts")
+    except AzureError as error:
+        if error.kind != NOT_FOUND:
+            raise
+        listed = []  # there is no such resource group, because of check mode, or any more
     return [str(one["id"]) for one in listed if (one.get("tags") or {}).get(CLUSTER_TAG) == options["name"]]
 
 

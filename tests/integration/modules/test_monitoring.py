@@ -155,6 +155,10 @@ def test_absent_leaves_nothing(world: World) -> None:
     assert world.listed("Microsoft.OperationalInsights/workspaces", "2022-10-01") == []
 
 
+def test_where_there_is_no_resource_group_there_is_nothing_to_delete(modules: Modules) -> None:
+    assert not modules("monitoring", resource_group="nowhere-rg", name="nowhere", state="absent")["changed"]
+
+
 def test_azures_reason_is_kept(world: World) -> None:
     wrong = world.modules("monitoring", **world.options(workspace={"name": "no"}))
     assert wrong["failed"]

@@ -69,3 +69,10 @@ def test_a_stock_image_gets_packages_and_programs_as_they_are(tmp_path: Path, di
 
 def test_it_is_the_same_every_time_so_that_scale_sets_do_not_change(tmp_path: Path) -> None:
     assert render(tmp_path) == render(tmp_path)
+
+
+def test_other_roles_add_packages_and_services_to_a_stock_image(tmp_path: Path) -> None:
+    more = {"base_join_more_packages": ["exporter"], "base_join_more_services": ["exporter.service"]}
+    config = yaml.safe_load(render(tmp_path, slurm_image_is_baked=False, **more))
+    assert "exporter" in config["packages"]
+    assert ["systemctl", "enable", "--now", "exporter.service"] in config["runcmd"][1:-2]
