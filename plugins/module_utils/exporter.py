@@ -40,8 +40,7 @@ def main(argv: t.Sequence[str] | None = None) -> int:
         found = metrics.targets(queue, nodes, settings.get("cluster") or "", int(settings.get("port") or 9100))
         write(settings["targets"], json.dumps(found, indent=1, sort_keys=True) + "\n")
     write(settings["textfile"], metrics.text(families))
-    for error in queue.errors:
-        print(error, file=sys.stderr)
+    sys.stderr.writelines(f"{error}\n" for error in queue.errors)
     return 1 if queue.errors else 0
 
 
