@@ -28,6 +28,7 @@ amlfs-lustre-client-2.15.8_39_g2d32b59 5.14.0.611.5.1.el9.7
 UBUNTU = {
     "distribution": "Ubuntu",
     "distribution_version": "22.04",
+    "distribution_major_version": "22",
     "distribution_release": "jammy",
     "os_family": "Debian",
     "pkg_mgr": "apt",
