@@ -78,9 +78,30 @@ def instance_body(template: Template, number: int, zone: str) -> Json:
         "instanceId": str(number),
         "sku": {"name": scale_set["sku"]["name"], "tier": scale_set["sku"].get("tier", "Standard")},
         **({"zones": [zone]} if zone else {}),
+        **_with_extensions(instance_id, profile, scale_set["location"]),
         "properties": properties,
         "etag": '"1"',
     }
+
+
+def _with_extensions(instance_id: str, profile: Json, location: str) -> Json:
+    """The extensions of the model that the instance is made of; they are there when it is. Nothing of them runs."""
+    model = (profile.get("extensionProfile") or {}).get("extensions") or []
+    made = [
+        {
+            "name": entry["name"],
+            "id": f"{instance_id}/extensions/{entry['name']}",
+            "type": f"{INSTANCE}/extensions",
+            "location": location,
+            "properties": {
+                "autoUpgradeMinorVersion": False,
+                **{key: value for key, value in entry["properties"].items() if not key.startswith("protected")},
+                "provisioningState": "Succeeded",
+            },
+        }
+        for entry in model
+    ]
+    return {"resources": made} if made else {}
 
 
 def _primary(entry: Json, count: int) -> Json:

@@ -15,7 +15,7 @@ from sandbox.arm.paging import paged
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
 
-from . import flexible_members, views, vm_disks, vm_shape
+from . import extensions, flexible_members, views, vm_disks, vm_shape
 from .flexible_sets import FlexibleSets
 from .limits import INSTANCE, VM, VMSS, Limits, require_size
 from .scale_set_rows import mark_deleting
@@ -100,12 +100,19 @@ class ScaleSetInstances:
             return None
         return scale_set, self._core.require(scale_set.rid.sibling(VM, request.id.name))
 
+    def _row(self, request: Request) -> Resource:
+        """The instance, or the 404 that is Compute's own: Resource Manager does not know instances."""
+        row = self._core.store.get(request.id)
+        if row is None:
+            self._scale_set(request)
+            raise ArmError(404, "NotFound", "The entity was not found in this Azure location.")
+        return row
+
     def get(self, request: Request) -> Answer:
         found = self._member(request)
         if found is not None:
             return Answer(200, {**found[1].body, **flexible_members.entry(*found)})
-        row = self._core.require(request.id)
-        scale_set = self._scale_set(request)
+        scale_set, row = self._scale_set(request), self._row(request)
         body = self._render(row, scale_set, request.query.get("$expand", ""))
         return Answer(200, body, {"ETag": body["etag"]})
 
@@ -125,9 +132,10 @@ class ScaleSetInstances:
 
     @staticmethod
     def _view(row: Resource) -> Json:
-        return views.machine(
+        view = views.machine(
             row.body, row.internal, created=row.created, changed=row.internal.get("since", row.changed)
         )
+        return extensions.on_view(view, row.body.get("resources") or [])
 
     def _render(self, row: Resource, scale_set: Resource, expand: str) -> Json:
         body = vm_shape.shown(row.body, row.internal)
@@ -138,7 +146,7 @@ class ScaleSetInstances:
 
     def instance_view(self, request: Request) -> Answer:
         found = self._member(request)
-        return Answer(200, self._view(found[1] if found is not None else self._core.require(request.id)))
+        return Answer(200, self._view(found[1] if found is not None else self._row(request)))
 
     # deleting
 
