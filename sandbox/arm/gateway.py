@@ -113,7 +113,7 @@ class Gateway:
         self.counts["POST batch"] += 1
         try:
             self._tokens.verify(request.headers.get("authorization"))
-            answer = await batch.answer(request, _parse(raw), partial(self._serve_arm, http))
+            answer = await batch.answer(request, parse(raw), partial(self._serve_arm, http))
         except ArmError as error:
             answer = Answer(error.status, error.body(), dict(error.headers))
         return _response(Answer(answer.status, answer.body, {**self._headers(request), **answer.headers}))
@@ -145,7 +145,7 @@ class Gateway:
         headers = self._headers(request)
         try:
             request.claims = self._tokens.verify(request.headers.get("authorization"))
-            request.body = _parse(raw)
+            request.body = parse(raw)
             headers |= self._take(request, route)
             if fault is not None and fault.error is not None:
                 raise self._worded(fault.error, request, route)
@@ -251,7 +251,8 @@ def _label(request: Request, template: str, type: str) -> str:
     return f"{type}/{template.rsplit('/', 1)[-1]}" if request.method == "POST" else type
 
 
-def _parse(raw: bytes) -> Any:
+def parse(raw: bytes) -> Any:
+    """The body of a request, or 400 InvalidRequestContent."""
     if not raw.strip():
         return None
     try:

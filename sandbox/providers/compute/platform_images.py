@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,16 @@ def brief(entry: dict[str, Any], image: PlatformImage, *, deprecation: bool) -> 
     return {"properties": properties, "extendedLocation": None, **entry}
 
 
+# Publishers did not say of older versions that they boot from NVMe disks.
+NVME_SINCE = "20220901"
+
+
+def _date(version: str) -> str:
+    """The day that is part of a version's name; versions without one count as new."""
+    found = re.search(r"20\d{6}", version)
+    return found[0] if found else NVME_SINCE
+
+
 def _deprecation(image: PlatformImage) -> dict[str, Any]:
     if image.deprecated is None:
         return {"imageState": "Active"}
@@ -203,13 +214,13 @@ def version(subscription: str, location: str, publisher: str, offer: str, sku: s
         raise _not_found(
             f"Artifact: VMImage was not found. Publisher: {publisher}, Offer: {offer}, Sku: {sku}, Version: {name}."
         )
-    managed = image.generation == "V2"
+    managed, nvme = image.generation == "V2", image.nvme and _date(name) >= NVME_SINCE
     security = "TrustedLaunchAndConfidentialVmSupported" if image.confidential else "TrustedLaunchSupported"
     features = [
         *([{"name": "SecurityType", "value": security}] if managed else []),
         {"name": "IsAcceleratedNetworkSupported", "value": "True"},
-        {"name": "DiskControllerTypes", "value": "SCSI, NVMe" if image.nvme else "SCSI"},
-        {"name": "IsHibernateSupported", "value": "True" if image.nvme else "False"},
+        {"name": "DiskControllerTypes", "value": "SCSI, NVMe" if nvme else "SCSI"},
+        {"name": "IsHibernateSupported", "value": "True" if nvme else "False"},
     ]
     size = image.gib * 1024**3 + image.extra_bytes
     disk = {"sizeInGb": image.gib} if managed else {"sizeInGb": -(-(size - FOOTER) // 1024**3), "sizeInBytes": size}

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -123,3 +124,39 @@ def test_shares_go_with_their_account(files: Arm) -> None:
     assert files.send("DELETE", ACCOUNT).status == 200
     files.make(ACCOUNT, account("FileStorage", "Premium_LRS"))
     assert files.send("GET", SHARE).status == 404
+
+
+def test_what_machines_mount_is_exported_to_the_subnets_that_are_let_in(arm: Arm) -> None:
+    endpoint = {"serviceEndpoints": [{"service": "Microsoft.Storage"}]}
+    subnets = [{"name": "nodes", "properties": {"addressPrefix": "10.0.1.0/26", **endpoint}}]
+    arm.make(VNET, {"properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": subnets}})
+    rules = {"defaultAction": "Deny", "virtualNetworkRules": [{"id": f"{GROUP}{VNET}/subnets/nodes"}]}
+    arm.make(ACCOUNT, account("FileStorage", "Premium_LRS", networkAcls=rules))
+    arm.send("PUT", SHARE, share())
+    (table,) = arm.core.settings.state.glob("servers/*/100.96.*/table.json")
+    assert json.loads(table.read_text())["exports"] == {"/account1/home": [["10.0.1.0/26", ["rw"]]]}
+    (table.parent / "data/account1/home/kept").write_text("x")
+    arm.send("PUT", f"{SHARE}2", share())
+    arm.send("DELETE", f"{SHARE}2")
+    assert [one.name for one in (table.parent / "data/account1").iterdir()] == ["home"]
+    assert (table.parent / "data/account1/home/kept").exists()
+    arm.send("PATCH", ACCOUNT, {"properties": {"networkAcls": {"defaultAction": "Deny"}}})
+    assert not table.exists()
+
+
+def test_containers_by_nfs_are_the_blobs(arm: Arm) -> None:
+    endpoint = {"serviceEndpoints": [{"service": "Microsoft.Storage"}]}
+    subnets = [{"name": "nodes", "properties": {"addressPrefix": "10.0.1.0/26", **endpoint}}]
+    arm.make(VNET, {"properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": subnets}})
+    rules = {"defaultAction": "Deny", "virtualNetworkRules": [{"id": f"{GROUP}{VNET}/subnets/nodes"}]}
+    arm.make(ACCOUNT, account(isHnsEnabled=True, isNfsV3Enabled=True, networkAcls=rules))
+    arm.send("PUT", f"{ACCOUNT}/blobServices/default/containers/inputs", {})
+    blob = arm.core.settings.state / "blobs/account1/inputs"
+    (blob / "mesh").write_text("a mesh")
+    (files,) = arm.core.settings.state.glob("servers/*/100.96.*/data/account1/inputs")
+    assert (files / "mesh").read_text() == "a mesh"
+    arm.send("PATCH", ACCOUNT, {"properties": {"networkAcls": {"defaultAction": "Deny"}}})
+    assert (blob / "mesh").read_text() == "a mesh"
+    assert not files.exists()
+    arm.send("DELETE", ACCOUNT)
+    assert not blob.exists()

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.arm.dispatch import dispatch
+from sandbox.arm.errors import ArmError
+from sandbox.arm.gateway import parse
+from sandbox.arm.messages import Request
 from sandbox.faults import Rule
 
 if TYPE_CHECKING:
@@ -210,6 +214,26 @@ def test_mode_complete_removes_what_the_template_does_not_name(arm: Arm) -> None
     deploy(arm, template(resource(IDENTITY, "kept")), mode="Complete")
     assert arm.send("GET", f"/providers/{IDENTITY}/stray").status == 404
     assert arm.send("GET", f"/providers/{IDENTITY}/kept").status == 200
+
+
+def test_versions_before_2019_tell_all_of_what_they_validate(arm: Arm) -> None:
+    body = {"properties": {"template": template(resource(IDENTITY, "a")), "mode": "Incremental"}}
+    query = {"api-version": "2018-02-01"}
+    path = f"{GROUP}{DEPLOYMENTS}/d/validate"
+    answer = dispatch(arm.core, Request(arm.core, "POST", path, {}, query, {}, "https://management.azure.com", body))
+    (told,) = answer.body["properties"]["validatedResources"]
+    assert (told["id"], told["name"], told["type"]) == (f"{GROUP}/providers/{IDENTITY}/a", "a", IDENTITY)
+    assert told["apiVersion"]
+
+
+def test_a_template_may_have_comments_and_strings_of_many_lines() -> None:
+    assert parse(b'{"a": "x\n y", // it\'s "c"\n b: 1, /* "q\n" */ "u": "http://x//y"}') == {
+        "a": "x\n y",
+        "b": 1,
+        "u": "http://x//y",
+    }
+    with pytest.raises(ArmError):
+        parse(b'{"a": }')
 
 
 def test_validate_makes_nothing_and_the_template_can_be_exported(arm: Arm) -> None:

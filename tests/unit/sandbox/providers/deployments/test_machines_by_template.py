@@ -129,6 +129,15 @@ def test_what_the_machines_provider_would_refuse_is_told_before_anything_is_made
     assert arm.send("GET", f"{NETWORK}/virtualNetworks/v").status == 404
 
 
+def test_an_image_that_is_not_there_is_told_before_anything_is_made(arm: Arm) -> None:
+    body = template()
+    body["resources"][-1]["properties"]["storageProfile"]["imageReference"]["offer"] = "no-such-offer"
+    error = put(arm, body).body["error"]
+    assert (error["code"], error["details"][0]["target"]) == ("InvalidTemplateDeployment", "imageReference")
+    assert "Offer: no-such-offer" in error["details"][0]["message"]
+    assert arm.send("GET", f"{NETWORK}/virtualNetworks/v").status == 404
+
+
 def test_a_machine_that_cannot_be_allocated_fails_its_deployment(arm: Arm) -> None:
     arm.core.faults.add(Rule(code="AllocationFailed", match="Microsoft.Compute/virtualMachines"))
     assert put(arm, template()).status == 201

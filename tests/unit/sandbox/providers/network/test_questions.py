@@ -144,3 +144,45 @@ def test_a_service_endpoint_reaches_the_regions_of_its_service(arm: Arm, service
     vnet = arm.make(f"{NETWORK}/virtualNetworks/v", {"properties": space})
     (endpoint,) = vnet["properties"]["subnets"][0]["properties"]["serviceEndpoints"]
     assert endpoint == {"service": service, "locations": locations, "provisioningState": "Succeeded"}
+
+
+def test_an_interface_names_an_operation_when_it_comes_into_a_pool_and_when_it_leaves_it(nic: Arm) -> None:
+    pools = {"backendAddressPools": [{"name": "p"}], "frontendIPConfigurations": [{"name": "f", "properties": {}}]}
+    nic.make(f"{NETWORK}/loadBalancers/b", {"properties": pools})
+    subnet = {"subnet": {"id": f"{GROUP}{NETWORK}/virtualNetworks/v/subnets/s"}}
+    pool = {"loadBalancerBackendAddressPools": [{"id": f"{GROUP}{NETWORK}/loadBalancers/b/backendAddressPools/p"}]}
+    told = []
+    for member in ({}, pool, {}, {}):
+        address = {"name": "c", "properties": {**subnet, **member}}
+        body = {"location": "westeurope", "properties": {"ipConfigurations": [address]}}
+        answer = nic.send("PUT", NIC, body)
+        told.append(("Azure-AsyncOperation" in answer.headers, answer.body["properties"]["provisioningState"]))
+        nic.wait()
+    assert told == [(False, "Succeeded"), (True, "Updating"), (True, "Updating"), (False, "Succeeded")]
+
+
+def test_words_are_taken_in_any_case_and_told_as_azure_spells_them(nic: Arm) -> None:
+    spelled = {"access": "allow", "direction": "inbound", "protocol": "tcp", "priority": 200}
+    rule = nic.make(f"{NETWORK}/networkSecurityGroups/rules/securityRules/r", {"properties": {**RULE, **spelled}})
+    assert [rule["properties"][key] for key in ("access", "direction", "protocol")] == ["Allow", "Inbound", "Tcp"]
+    address = {"sku": {"name": "standard", "tier": "global"}, "properties": {"publicIPAllocationMethod": "static"}}
+    public = nic.make(f"{NETWORK}/publicIPAddresses/p", address)
+    assert (public["sku"], public["properties"]["publicIPAllocationMethod"]) == (
+        {"name": "Standard", "tier": "Global"}, "Static",
+    )  # fmt: skip
+
+
+def test_a_write_that_changes_nothing_but_tags_is_done_at_once(nic: Arm) -> None:
+    path = f"{NETWORK}/virtualNetworks/v"
+    known = nic.send("GET", path).body
+    same = nic.send("PUT", path, {**known, "tags": {"a": "b"}}).body["properties"]
+    assert (same["provisioningState"], same["subnets"][0]["properties"]["provisioningState"]) == ("Succeeded",) * 2
+    nic.wait()
+    subnet = known["properties"]["subnets"][0]
+    again = nic.send("PUT", f"{path}/subnets/s", {"properties": subnet["properties"]}).body
+    assert again["properties"]["provisioningState"] == "Succeeded"
+    nic.wait()
+    other = {**subnet["properties"], "privateEndpointNetworkPolicies": "Enabled"}
+    changed = nic.send("PUT", f"{path}/subnets/s", {"properties": other}).body
+    assert changed["properties"]["provisioningState"] == "Updating"
+    nic.wait()
