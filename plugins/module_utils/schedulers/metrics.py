@@ -176,14 +176,18 @@ def _cpus_by_node(queue: Queue) -> t.Mapping[str, float]:
 
 
 def _finder(kinds: t.Sequence[Kind]) -> t.Callable[[QueueNode], t.Optional[Kind]]:
-    """Which kind a node is of: by its labels, or by how its name begins (Slurm)."""
-    by_labels = {(kind.node_array, kind.vm_size.lower()): kind for kind in kinds}
+    """Which kind a node is of: by how its name begins (Slurm), or by its labels, which are the same two words."""
     by_prefix = {kind.prefix: kind for kind in kinds}
+    by_array: dict[str, list[Kind]] = collections.defaultdict(list)
+    for kind in kinds:
+        by_array[kind.node_array].append(kind)
 
     def find(node: QueueNode) -> t.Optional[Kind]:
         labels = dict(node.labels)
-        labelled = by_labels.get((labels.get("node_array", ""), labels.get("vm_size", "").lower()))
-        return labelled or by_prefix.get(node.name.rpartition("-")[0])
+        array = labels.get("node_array", "")
+        named = by_prefix.get(node.name.rpartition("-")[0]) or by_prefix.get(f"{array}-{labels.get('vm_size', '')}")
+        only = by_array.get(array, [])
+        return named or (only[0] if len(only) == 1 else None)
 
     return find
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import definition, layout, offers
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue, QueueNode
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import metrics, scheduler
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers.metrics import Kind
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.unit.plugins.module_utils.model import definitions
 from tests.unit.plugins.module_utils.schedulers import test_parse as slurm
 from tests.unit.plugins.module_utils.schedulers.gridengine import ge
 from tests.unit.plugins.module_utils.schedulers.htcondor import pool
@@ -115,11 +117,24 @@ def test_nodes_cpus_and_cost_belong_to_their_array() -> None:
 
 
 def test_other_schedulers_say_themselves_what_is_free() -> None:
-    labels = (("node_array", "htc"), ("vm_size", "standard_d4s_v5"))
+    labels = (("node_array", "htc"), ("vm_size", "d4sv5"))
     node = QueueNode("n1", frozenset(), ("q",), cpus=4, up=True, jobs=1, free_cpus=3, labels=labels)
     samples = shown(Queue("openpbs", "", 1, nodes=(node,)))
     assert value(samples, "azure_hpc_cpus", node_array="htc", state="used") == 1
     assert value(samples, "azure_hpc_cost_dollars_per_hour", node_array="htc") == 0.25
+
+
+def test_the_labels_that_machines_have_lead_to_their_price() -> None:
+    """What the exporter is given as kinds, and what nodes of other schedulers have as labels, fit each other."""
+    cluster = definition.read(definitions.definition(), definitions.CATALOG)
+    prices = {size.name: size.price or 0.0 for size in definitions.CATALOG.sizes.values()}
+    groups = layout.layout(cluster).node_groups
+    kinds = [Kind(one.node_array, one.vm_size, one.prefix, prices[one.vm_size]) for one in groups]
+    assert len(kinds) == 3
+    for offer in offers.offers(cluster, definitions.CATALOG):
+        node = QueueNode("any000001", frozenset(), cpus=4, up=True, free_cpus=4, labels=offer.labels)
+        samples = shown(Queue("openpbs", "", 1, nodes=(node,)), kinds)
+        assert value(samples, "azure_hpc_cost_dollars_per_hour", node_array=offer.node_array) == offer.price
 
 
 def test_an_unreadable_queue_says_so_and_tells_nothing_of_jobs() -> None:
