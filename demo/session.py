@@ -29,7 +29,7 @@ class DemoError(Exception):
 class Session:
     """One demo: its folder (keys, logs, decision log, sandbox state), its environment, and the seconds per stage.
 
-    ``definition`` takes the place of the inventory's cluster definition.
+    ``definition`` takes the place of the cluster definition of ``inventory``.
     """
 
     folder: Path
@@ -37,6 +37,7 @@ class Session:
     environment: dict[str, str] = field(default_factory=dict)
     stages: list[tuple[str, float]] = field(default_factory=list)
     definition: Mapping[str, Any] | None = None
+    inventory: Path = INVENTORY
     _ssh: dict[str, list[str]] = field(default_factory=dict)
     # Addresses come again in every demo: a connection that an earlier one left open would lead nowhere.
     _control: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="azure-hpc-")))
@@ -114,18 +115,18 @@ class Session:
         os.environ.update(settings)
 
     def play(self, playbook: str, *arguments: str, show: bool = True) -> str:
-        """``ansible-playbook azure_hpc.cluster.<playbook>`` on the sandbox inventory."""
+        """``ansible-playbook azure_hpc.cluster.<playbook>`` on the inventory."""
         return self.run(self.playbook(playbook, *arguments), show=show)
 
     def playbook(self, name: str, *arguments: str) -> list[str]:
         """The command line of ``play``."""
         own = [] if self.definition is None else ["-e", f"@{self.cluster_file}"]
-        return ["ansible-playbook", "-i", str(INVENTORY), *own, f"azure_hpc.cluster.{name}", *arguments]
+        return ["ansible-playbook", "-i", str(self.inventory), *own, f"azure_hpc.cluster.{name}", *arguments]
 
     def hosts(self) -> dict[str, Any]:
         """Host variables by host name, from the inventory plugin."""
         text = subprocess.run(
-            ["ansible-inventory", "-i", str(INVENTORY), "--list"],
+            ["ansible-inventory", "-i", str(self.inventory), "--list"],
             cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
         return dict(json.loads(text, object_hook=_plain)["_meta"]["hostvars"])
