@@ -24,6 +24,8 @@ Json = dict[str, t.Any]
 Shape = tuple[int, float, int, bool, bool]
 _RESOURCES = (("vcpus", "free_cpus"), ("mem_gb", "free_mem_gb"), ("gpus", "free_gpus"))
 _STEPS = (0, 1, 2, 3, 4, 5, 6)
+# Looking for good functions takes long where there are more pairs of shape and type than that.
+_MANY = 400
 
 
 def dual_feasible(step: int, share: float) -> float:
@@ -47,7 +49,7 @@ def lower_bound(doc: Json) -> float:
     jobs = {shape: count for shape, count in shapes.items() if any(_fits(shape, one) for one in types)}
     best, steps = 0.0, [[0, 0, 0, 0] for _unused in types]
     best = _bound(doc, jobs, steps)
-    for number in range(len(types)):
+    for number in range(len(types) if len(jobs) * len(types) <= _MANY else 0):
         for resource in (0, 1):
             for step in _STEPS[1:]:
                 tried = [list(row) for row in steps]

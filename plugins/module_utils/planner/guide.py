@@ -88,9 +88,12 @@ class Guide:
         self._columns: list[tuple[str, t.Any, t.Any]] = []
         self._program = self._start()
 
-    def advise(self) -> Advice:
-        """Solve it."""
+    def advise(self, known: t.Sequence[tuple[Key, Pattern]] = ()) -> Advice:
+        """Solve it. Good patterns that are ``known``, from a packing, save it most of the way."""
         self._first_patterns()
+        pools = {pool.key: pool for pool in self._pools}
+        for key, pattern in known if self._exact else ():
+            self._add(pools[key], pattern)
         self._program.solve()
         before = self._program.gain
         for turn in range(1, _ITERATIONS + 1):
@@ -253,7 +256,7 @@ def _share(needs: t.Sequence[int], kind: Kind) -> float:
 class Blend(Guide):
     """All nodes of a pool as one large node: shares for all classes, no patterns."""
 
-    def advise(self) -> Advice:
+    def advise(self, known: t.Sequence[tuple[Key, Pattern]] = ()) -> Advice:
         """Solve it."""
         self._program.solve()
         return self._read()

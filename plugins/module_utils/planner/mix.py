@@ -19,7 +19,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits i
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer, Stack
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.patterns import Pattern, Ware, best
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.pools import Key, Pool, Pools
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Choice, Market, Store
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Choice, Market, New, Store
 
 _ROUNDS = 3
 _DIMENSIONS = ("cpus", "memory", "gpus")
@@ -37,17 +37,24 @@ class Way:
 
 
 class Trial(t.NamedTuple):
-    """What a way leads to, the least first: jobs that are left out, USD/hour, nodes bought, its place in the tries."""
+    """What a way leads to, the least first: jobs that are left out, USD/hour, nodes bought, its place in the tries.
+
+    ``sold`` are the nodes per scale set.
+    """
 
     missing: int
     cost: float
     nodes: int
     turn: int
     way: Way
+    sold: dict[str, int]
 
 
 class Mix:
-    """Packs and buys for the jobs of one piece that a packer has left; the packer itself is not changed."""
+    """Packs and buys for the jobs of one piece that a packer has left; the packer itself is not changed.
+
+    ``others`` are other purchases that would do, per scale set, the cheapest first.
+    """
 
     def __init__(self, base: Packer, market: Market, limits: Limits, only: t.Optional[Choice] = None) -> None:
         self._base, self._market, self._limits, self._only = base, market, limits, only
@@ -57,71 +64,102 @@ class Mix:
         self._pools = Pools(base, self._items)
         self._advice, self._blend = Advice(), Advice()
         self._tries = 0
+        self.others: list[dict[str, int]] = []
 
     def pack(self, buying: bool) -> tuple[Packer, t.Optional[Store]]:
         """Pack; ``buying``: what does not fit goes onto the cheapest new nodes that were found."""
-        packer = self._packed(Way(SIMPLY, ()), None)
-        if not any(packer.left[item.number] for item in self._items):
-            return packer, None
+        found = [self._packed(Way(SIMPLY, ()), None)]
+        if self._holds_all(found[-1]):
+            return found[-1], None
         if buying:
             self._pools.offer(self._market, self._limits, self._only)
         self._blend = Blend(self._items, self._base.left, self._pools).advise()
-        found = [packer]
-        for how in (EVENLY, DENSELY, PATTERNS):
-            if how == PATTERNS:
-                self._advice = Guide(self._items, self._base.left, self._pools).advise()
+        for how in (EVENLY, DENSELY):
             found.append(self._packed(Way(how, ()), None))
-            if not any(found[-1].left[item.number] for item in self._items):
+            if self._holds_all(found[-1]):
                 return found[-1], None
-        if not buying:
-            return min(found, key=lambda one: sum(one.left)), None
-        return self._buy()
+        trials = [self._try(way) for way in self._ways(EVENLY, self._blend.new)] if buying else []
+        seen = self._seen(found[1]) + (self._bought(min(trials).way) if trials else [])
+        self._advice = Guide(self._items, self._base.left, self._pools).advise(seen)
+        found.append(self._packed(Way(PATTERNS, ()), None))
+        if self._holds_all(found[-1]):
+            return found[-1], None
+        return self._buy(trials) if buying else (min(found, key=lambda one: sum(one.left)), None)
 
-    def _buy(self) -> tuple[Packer, Store]:
+    def _holds_all(self, packer: Packer) -> bool:
+        return not any(packer.left[item.number] for item in self._items)
+
+    def _buy(self, trials: list[Trial]) -> tuple[Packer, Store]:
         """The cheapest purchase that was found."""
-        found = min(self._try(way) for way in self._ways())
-        found = self._with_less(found)
+        trials += [self._try(way) for way in self._ways(PATTERNS, self._advice.new)]
+        self._with_less(trials)
         for choice, _pool, _room in self._pools.choices:
-            if self._floor(choice) < found.cost - 1e-9:
-                found = min(found, self._try(Way(SIMPLY, (), choice)))
-        store = Store(self._market, self._limits, found.way.only or self._only)
-        return self._packed(found.way, store), store
+            if self._floor(choice) < min(trials).cost - 1e-9:
+                trials.append(self._try(Way(SIMPLY, (), choice)))
+        best = min(trials)
+        self.others = _others(trials, best)
+        store = Store(self._market, self._limits, best.way.only or self._only)
+        return self._packed(best.way, store), store
 
     # tries
 
-    def _ways(self) -> t.Iterator[Way]:
-        for how, new in ((PATTERNS, self._advice.new), (EVENLY, self._blend.new)):
-            down = tuple(int(value + 1e-6) for value in new)
-            up = tuple(math.ceil(value - 1e-6) for value in new)
-            yield Way(how, down)
-            if len(self._items) > MANY:
-                continue
-            yield Way(how, up)
-            for index, count in enumerate(up):
-                if count != down[index]:
-                    yield Way(how, (*down[:index], count, *down[index + 1 :]))
+    def _ways(self, how: str, new: t.Sequence[float]) -> t.Iterator[Way]:
+        """Ways to make whole nodes of an advice."""
+        down = tuple(int(value + 1e-6) for value in new)
+        up = tuple(math.ceil(value - 1e-6) for value in new)
+        yield Way(how, down)
+        if len(self._items) > MANY:
+            return
+        yield Way(how, up)
+        for index, count in enumerate(up):
+            if count != down[index]:
+                yield Way(how, (*down[:index], count, *down[index + 1 :]))
 
-    def _with_less(self, found: Trial) -> Trial:
+    def _with_less(self, trials: list[Trial]) -> None:
         """One node less of a size, as long as that is cheaper: what it held goes elsewhere, or onto a smaller one."""
         for _unused in range(_ROUNDS if len(self._items) <= MANY else 0):
-            before = found
+            before = min(trials)
             for index, count in enumerate(before.way.counts):
                 if count:
                     counts = before.way.counts
                     less = (*counts[:index], count - 1, *counts[index + 1 :])
-                    found = min(found, self._try(Way(before.way.how, less)))
-            if found is before:
+                    trials.append(self._try(Way(before.way.how, less)))
+            if min(trials) is before:
                 break
-        return found
 
     def _try(self, way: Way) -> Trial:
         store = Store(self._market, self._limits, way.only or self._only)
         packer = self._packed(way, store)
         missing = sum(packer.left[item.number] for item in self._items)
         self._tries += 1
-        found = Trial(missing, round(store.cost, 6), sum(store.sold.values()), self._tries, way)
+        sold = {key: count for key, count in store.sold.items() if count}
+        found = Trial(missing, round(store.cost, 6), sum(sold.values()), self._tries, way, sold)
         store.close()
         return found
+
+    def _bought(self, way: Way) -> list[tuple[Key, Pattern]]:
+        """The patterns that a way to buy has."""
+        store = Store(self._market, self._limits, way.only or self._only)
+        found = self._seen(self._packed(way, store))
+        store.close()
+        return found
+
+    def _seen(self, packer: Packer) -> list[tuple[Key, Pattern]]:
+        """The patterns that a packing has on nodes that were empty."""
+        if len(self._items) > MANY:
+            return []
+        fresh = [one for one in self._base.stacks if one.fresh and not one.used]
+        fresh += [one for one in packer.stacks if one.tags and isinstance(one.tags[0], New)]
+        pools = [(one, self._pools.of(one.kind)) for one in fresh]
+        keys = {id(tag): pool.key for one, pool in pools if pool is not None for tag in one.tags}
+        on: dict[int, Pattern] = {}
+        for item in self._items:
+            for run in packer.placed[item.number][len(self._base.placed[item.number]) :]:
+                for tag in run.tags:
+                    mine = on.setdefault(id(tag), {})
+                    mine[item.number] = mine.get(item.number, 0) + run.pieces
+        found = {(keys[tag], tuple(sorted(pattern.items()))): None for tag, pattern in on.items() if tag in keys}
+        return [(key, dict(pattern)) for key, pattern in found]
 
     def _floor(self, choice: Choice) -> float:
         """Less than any plan with this size alone costs; endless if it cannot take all classes that any size can."""
@@ -310,6 +348,15 @@ def _densely(packer: Packer, item: JobClass, stacks: t.Sequence[Stack], wanted: 
             left -= packer.spread(item.number, packer.part(one, 1), left)
         if not left:
             break
+
+
+def _others(trials: t.Sequence[Trial], best: Trial) -> list[dict[str, int]]:
+    """What else could be bought, each once."""
+    found: list[dict[str, int]] = []
+    for one in sorted(trials):
+        if one.missing == best.missing and one.sold not in (best.sold, *found):
+            found.append(one.sold)
+    return found
 
 
 def hardness(item: JobClass) -> tuple[t.Any, ...]:

@@ -16,8 +16,8 @@ from dataclasses import replace
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import plan as steps
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster, NodeArray
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet, ScaleSet
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, ScaleSetSpec
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import SCATTER, Job, Queue
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import listing, plain
@@ -42,6 +42,8 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view imp
 
 # How often the plan is tried against itself before what it then has is taken.
 _TRIES = 12
+# How many other purchases are tried where the next pass would buy more on top of the cheapest.
+_OTHERS = 4
 # Up to so many jobs of several pieces, other ways to place them are tried.
 _FEW = 500
 
@@ -78,6 +80,7 @@ class Pass:
         self.specs: dict[str, ScaleSetSpec] = {spec.name.casefold(): spec for spec in layout.scale_sets}
         self.sold: dict[str, int] = {}
         self._outlook: t.Optional[Outlook] = None
+        self._others: list[dict[str, int]] = []
         self.packer = self._pack()
 
     def _counted(self) -> dict[str, int]:
@@ -106,7 +109,7 @@ class Pass:
 
     def _pack(self) -> Packer:
         """Pack and buy; the cheapest of a mix of sizes and of every size alone."""
-        packer = self._settled(None)
+        packer = self._settled()
         if not self.sold or self._short(packer):
             return packer
         for choice in self.market.choices:
@@ -114,23 +117,41 @@ class Pass:
             if self._floor(choice) >= cost - 1e-9:
                 continue
             self._exchange({})
-            self._settled(choice)
+            self._until_enough(choice)
             # What is bought has to be enough for the next pass, too, which looks at all sizes first.
-            found = self._settled(None)
+            found = self._until_enough(None)
             if sum(found.left) <= sum(packer.left) and self._cost() < cost - 1e-9:
                 packer = found
             else:
                 self._exchange(best)
         return packer
 
-    def _settled(self, only: t.Optional[Choice]) -> Packer:
-        """Pack and buy until nothing more is bought."""
+    def _settled(self) -> Packer:
+        """Pack and buy until nothing more is bought, in the way that then costs the least."""
+        packer = self._until_enough(None)
+        for other in self._others[:_OTHERS]:
+            best, cost = dict(self.sold), self._cost()
+            self._exchange(other)
+            if self._cost() >= cost - 1e-9:
+                self._exchange(best)
+                break
+            found = self._until_enough(None)
+            if sum(found.left) <= sum(packer.left) and self._cost() < cost - 1e-9:
+                packer = found
+            else:
+                self._exchange(best)
+        return packer
+
+    def _until_enough(self, only: t.Optional[Choice]) -> Packer:
+        """Pack and buy until nothing more is bought; leaves what else the first purchase could have been."""
+        others: t.Optional[list[dict[str, int]]] = None
         for _unused in range(_TRIES):
             packer, sold = self._try(only)
+            others = self._others if others is None else others
             if not sold:
                 break
-            for key, count in sold.items():
-                self.sold[key] = self.sold.get(key, 0) + count
+            self.sold = _sum(self.sold, sold)
+        self._others = others or []
         return packer
 
     def _exchange(self, sold: dict[str, int]) -> None:
@@ -201,12 +222,13 @@ class Pass:
                         store.close()
                     packer = other
                     break
-        sold = dict(store.sold) if store else {}
+        sold, self._others = dict(store.sold) if store else {}, []
         packer = loosened(packer) if loosely else packer
         if any(packer.left[item.number] for item in packer.demand.classes if item.size == 1):
-            packer, more = Mix(packer, self.market, self.limits, only).pack(store is not None)
-            for key, count in more.sold.items() if more else ():
-                sold[key] = sold.get(key, 0) + count
+            mix = Mix(packer, self.market, self.limits, only)
+            packer, more = mix.pack(store is not None)
+            self._others = [_sum(sold, other) for other in mix.others]
+            sold = _sum(sold, more.sold if more else {})
         return packer, {key: count for key, count in sold.items() if count}
 
     def _give_back(self, sold: t.Mapping[str, int]) -> None:
@@ -258,32 +280,46 @@ class Pass:
         return self.decided.plan()
 
     def _buy_kept(self) -> None:
-        """Machines that node arrays keep, whatever jobs need."""
-        if self.life.braked:
-            return
-        staying, spare = self.life.staying(self.packer.stacks)
-        for array in sorted(self.cluster.node_arrays, key=lambda one: one.name):
-            if not array.min_nodes and not array.warm_nodes:
-                continue
-            new = sum(count for key, count in self.sold.items() if self.specs[key].node_array == array.name)
-            there = staying.get(array.name, 0) + self._ordered_in(array.name) + new
-            missing = max(array.min_nodes - there, array.warm_nodes - spare.get(array.name, 0))
-            self._keep(array.name, missing)
+        """Machines that node arrays keep, whatever jobs need; then again, as the next pass may put jobs onto them."""
+        missing: dict[str, int] = {}
+        for _unused in range(0 if self.life.braked else _TRIES):
+            before = dict(self.sold)
+            missing = {array.name: self._keep(array) for array in self._keeping()}
+            if self.sold == before:
+                break
+            self.packer = self._until_enough(None)
+        for name, count in missing.items():
+            if count > 0:
+                text = f"node array {name} is to keep {count} more nodes than the limits allow now"
+                self.decided.unmet((), text)
+
+    def _keeping(self) -> list[NodeArray]:
+        arrays = sorted(self.cluster.node_arrays, key=lambda one: one.name)
+        return [array for array in arrays if array.min_nodes or array.warm_nodes]
 
     def _ordered_in(self, array: str) -> int:
         return sum(self.view.ordered(item) for item in self.view.scale_sets.values() if item.node_array == array)
 
-    def _keep(self, array: str, missing: int) -> None:
+    def _keep(self, array: NodeArray) -> int:
+        """Buy what a node array lacks; answers how many of it the limits do not allow."""
+        staying, spare = self.life.staying(self.packer.stacks)
+        new = sum(count for key, count in self.sold.items() if self.specs[key].node_array == array.name)
+        there = staying.get(array.name, 0) + self._ordered_in(array.name) + new
+        idle = spare.get(array.name, 0) + sum(
+            len(one.tags)
+            for one in self.packer.stacks
+            if one.tags and not one.used and _coming(one.tags[0]) == array.name
+        )
+        missing = max(array.min_nodes - there, array.warm_nodes - idle)
         for choice in self.market.choices:
-            for spec, _kind in choice.kinds if choice.array == array else ():
+            for spec, _kind in choice.kinds if choice.array == array.name else ():
                 count = min(missing, self.limits.room(spec).count) if missing > 0 else 0
                 if count > 0:
                     self.limits.take(spec, count)
                     key = spec.name.casefold()
                     self.sold[key] = self.sold.get(key, 0) + count
                     missing -= count
-        if missing > 0:
-            self.decided.unmet((), f"node array {array} is to keep {missing} more nodes than the limits allow now")
+        return missing
 
     def _reason(self, key: str) -> str:
         """For which jobs the machines of a scale set are bought."""
@@ -383,3 +419,15 @@ class Pass:
 
 def _left(packer: Packer, items: t.Iterable[JobClass]) -> int:
     return sum(packer.left[item.number] for item in items)
+
+
+def _coming(tag: t.Any) -> str:
+    """The node array of a machine that is ordered, or bought by this plan; '' for all others."""
+    if isinstance(tag, New):
+        return tag.spec.node_array
+    return tag.node_array if isinstance(tag, ScaleSet) else ""
+
+
+def _sum(one: t.Mapping[str, int], other: t.Mapping[str, int]) -> dict[str, int]:
+    """Machines per scale set."""
+    return {**one, **{key: one.get(key, 0) + count for key, count in other.items()}}

@@ -528,3 +528,34 @@ def test_memory_decides_as_well_as_cpus() -> None:
         world.submit(str(number), cpus=1, memory=30 * GIB)
     assert grown(world.plan()) == {"demo-mem-e16sv5": 1}
     assert SIZES[BIG_MEMORY].memory_mib > 4 * 30 * GIB
+
+
+def test_jobs_that_the_next_pass_puts_onto_a_kept_machine_are_counted_on() -> None:
+    made = cluster(
+        array("htc", SMALL, LARGE, most=1), array("mem", BIG_MEMORY, most=1), array("gpu", GPU, warm_nodes=1)
+    )
+    world = World(made)
+    for number, job in enumerate(({}, {}, {"exclusive": True}, {"tasks": 3}, {"cpus": 12})):
+        world.submit(str(number), **job)
+    world.apply(*world.plan().azure)
+    assert not grown(world.plan())
+
+
+def test_a_machine_that_is_kept_and_not_listed_yet_is_not_ordered_again() -> None:
+    world = World(cluster(array("gpu", GPU, warm_nodes=1)))
+    found = world.sets["demo-gpu-nc24adsa100v4"]
+    world.sets[found.name] = replace(found, capacity=1, provisioning_state="Updating")
+    assert not grown(world.plan())
+
+
+def test_pieces_on_nodes_of_their_own_share_them_with_other_jobs() -> None:
+    """Three jobs on four nodes each, and what is left of the nodes is for others: no piece costs a node."""
+    world = World(cluster(array("htc", LARGE)))
+    for number in range(3):
+        world.submit(f"spread{number}", cpus=4, nodes=4, spread=SCATTER)
+    world.submit("small[]", cpus=4, tasks=4)
+    assert grown(world.plan()) == {"demo-htc-d16sv5": 4}
+    world.settle()
+    done = packed.Pass(world.cluster, world.layout, world.queue(), world.fleet(), world.catalog(), NOW)
+    for job, tags in done.placements():
+        assert len({id(tag) for tag in tags}) == (4 if job.id.startswith("spread") else 1)
