@@ -27,6 +27,8 @@ BASE_IMAGE = "debian-13"
 
 METADATA_ADDRESS = "169.254.169.254"
 DNS_ADDRESS = "168.63.129.16"
+ENDPOINTS = "100.96.0.0/16"
+"""Where services of Azure that have public names, such as storage accounts, are for the machines of a network."""
 CONTROLLER_ADDRESS = "198.51.100.10"
 """Where this host appears to be on the Internet when it connects to the public address of a machine."""
 
@@ -225,9 +227,10 @@ class Driver(t.Protocol):
     def apply_network(self, vnet: VnetState) -> None:
         """Make the virtual network like this, whatever it was before. Existing connections live on."""
 
-    def serve(self, vnet_id: str, address: str, port: int) -> Path:
+    def serve(self, vnet_id: str, address: str, port: int, name: str = "") -> Path:
         """Let an address of the network answer on a TCP port, as a server that is no machine; nothing if it does.
 
+        The address is one of a subnet, or one of ``ENDPOINTS``, which machines know by the ``name``.
         Returns the directory behind it, which machines of the network see as ``/run/sandbox-exports/<address>``.
         """
 

@@ -207,6 +207,16 @@ class Router:
         """Forget a machine's name."""
         (self.hosts / names.port(arm_id)).unlink(missing_ok=True)
 
+    def add_endpoint(self, address: str, name: str) -> None:
+        """Let an address that is in no subnet be here, and the network's name server answer with it."""
+        host.ip([f"address replace {address}/32 dev lo"], self.namespace)
+        self._write_names(f"endpoint-{address}", [f"{address} {name}"])
+
+    def remove_endpoint(self, address: str) -> None:
+        """Take it away."""
+        host.ip([f"address delete {address}/32 dev lo"], self.namespace, keep_going=True)
+        (self.hosts / f"endpoint-{address}").unlink(missing_ok=True)
+
     def metadata_socket(self) -> socket.socket:
         """A listening socket on the instance metadata address of this network."""
 

@@ -13,7 +13,7 @@ import ipaddress
 import typing as t
 from dataclasses import dataclass
 
-from sandbox.machines import DNS_ADDRESS, SecurityRule, VnetState
+from sandbox.machines import DNS_ADDRESS, ENDPOINTS, SecurityRule, VnetState
 from sandbox.machines.names import digest
 
 Direction = t.Literal["Inbound", "Outbound"]
@@ -195,7 +195,9 @@ def render(vnet: VnetState, mirrors: t.Iterable[str], uplink: str = "uplink") ->
             "  chain local {", "    type filter hook input priority 0; policy drop;", "    iifname lo accept",
             "    ct state established,related accept", "    meta l4proto icmp accept",
             f"    iifname != {uplink} ip daddr {DNS_ADDRESS} meta l4proto {{ tcp, udp }} th dport 53 accept",
-            f"    iifname != {uplink} ip daddr 169.254.169.254 tcp dport 80 accept", "  }",
+            f"    iifname != {uplink} ip daddr 169.254.169.254 tcp dport 80 accept",
+            f"    iifname != {uplink} ip daddr {ENDPOINTS} jump outbound",
+            f"    iifname != {uplink} ip daddr {ENDPOINTS} accept", "  }",
             "  chain translated_to {", "    type nat hook prerouting priority -100; policy accept;",
             *[f"    iifname {uplink} ip daddr {nic.public_ip} dnat to {nic.private_ip}" for nic in published],
             "  }",

@@ -221,14 +221,14 @@ class NspawnDriver:
             router.publish(vnet)
             Servers(router, vnet.vnet_id).start(vnet)
 
-    def serve(self, vnet_id: str, address: str, port: int) -> Path:
+    def serve(self, vnet_id: str, address: str, port: int, name: str = "") -> Path:
         """A network namespace of its own with a port that answers."""
         with self._network_lock:
             router = self._router(vnet_id)
             path = router.directory / "vnet.json"
             if not path.exists():
                 raise MachineError("NetworkNotFound", f"there is no network {vnet_id}")
-            return Servers(router, vnet_id).add(vnet_from_json(json.loads(path.read_text())), address, port)
+            return Servers(router, vnet_id).add(vnet_from_json(json.loads(path.read_text())), address, port, name)
 
     def unserve(self, vnet_id: str, address: str) -> None:
         """Remove its namespace and its directory."""

@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A port that accepts connections and has nothing to say: run as a program with the number of the port."""
+"""A port that accepts connections and has nothing to say: a program with its number, and an address if not all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import sys
 
 def main() -> None:
     """Accept and close, for ever."""
-    with socket.create_server(("0.0.0.0", int(sys.argv[1])), backlog=4096) as listener:  # noqa: S104 - in a namespace
+    address = sys.argv[2] if len(sys.argv) > 2 else "0.0.0.0"  # noqa: S104 - in a namespace
+    with socket.create_server((address, int(sys.argv[1])), backlog=4096) as listener:
         while True:
             listener.accept()[0].close()
 

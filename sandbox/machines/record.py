@@ -127,7 +127,7 @@ class RecordDriver:
                 self.vnets[vnet.vnet_id.casefold()] = vnet
                 self._note("apply_network", vnet=vnet_to_json(vnet))
 
-    def serve(self, vnet_id: str, address: str, port: int) -> Path:
+    def serve(self, vnet_id: str, address: str, port: int, name: str = "") -> Path:
         """A directory: nothing could connect to a port."""
         if vnet_id.casefold() not in self.vnets:
             raise MachineError("NetworkNotFound", f"there is no network {vnet_id}")

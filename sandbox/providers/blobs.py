@@ -19,6 +19,8 @@ _NAME = re.compile(r"[a-z0-9$-]+")
 def directory(core: Core, container_id: str) -> Path:
     """Where the blobs of a container are; made if it is not there yet."""
     path = _path(core, container_id)
+    if path.is_symlink() and not path.exists():  # the files of an NFS container went with their network
+        path.unlink()
     path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -33,7 +35,10 @@ def is_container(container_id: str) -> bool:
 
 def remove(core: Core, resource_id: str) -> None:
     """Delete the blobs of a container, or of a whole account."""
-    shutil.rmtree(_path(core, resource_id), ignore_errors=True)
+    path = _path(core, resource_id)
+    if path.is_symlink():
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _path(core: Core, resource_id: str) -> Path:

@@ -7,10 +7,13 @@ Machines mount them by the same stand-in as what another machine exports (``sand
 
 from __future__ import annotations
 
+import ipaddress
 import json
-from collections.abc import Sequence
+import zlib
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from sandbox import machines
 from sandbox.arm.core import Core
 
 PORT = 2049
@@ -21,6 +24,21 @@ Clients = Sequence[tuple[str, list[str]]]
 def serve(core: Core, vnet_id: str, address: str, path: str, clients: Clients) -> Path:
     """Let an address export ``/<path>``; the directory with its files, made if it is not there."""
     return export(core.driver.serve(vnet_id, address, PORT), path, clients)
+
+
+def endpoint(host: str) -> str:
+    """The address at which machines find a service of that name."""
+    network = ipaddress.IPv4Network(machines.ENDPOINTS)
+    return str(network[1 + zlib.crc32(host.encode()) % (network.num_addresses - 2)])
+
+
+def forget(behind: Path, keep: Collection[str]) -> None:
+    """Export nothing but these paths any more."""
+    table = behind / "table.json"
+    known = json.loads(table.read_text())["exports"] if table.exists() else {}
+    draft = behind / "table.json.new"
+    draft.write_text(json.dumps({"exports": {one: known[one] for one in known if one in keep}, "bound": []}))
+    draft.replace(table)
 
 
 def export(behind: Path, path: str, clients: Clients) -> Path:

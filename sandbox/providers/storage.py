@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from collections.abc import Callable
 from typing import Any
 
 from sandbox.arm import ids, shapes
@@ -19,9 +18,9 @@ from sandbox.arm.router import SUBSCRIPTION
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
 from sandbox.providers import blobs, common, storage_checks
+from sandbox.providers.storage_endpoints import CONTAINERS, Endpoints
 
 TYPE = "Microsoft.Storage/storageAccounts"
-CONTAINERS = f"{TYPE}/blobServices/containers"
 STYLE = Style("storage", "Microsoft.Storage", segment="asyncoperations", retry=17, poll=17)
 NAME = re.compile(r"[a-z0-9]{3,24}")
 CREATE_SECONDS = 20.0
@@ -60,10 +59,14 @@ class Accounts:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        # What else has to be done when an account goes away.
-        self.forgets: list[Callable[[Resource], None]] = []
+        self._endpoints = Endpoints(core)
 
     def put(self, request: Request) -> Answer:
+        answer = self._put(request)
+        self._endpoints.follow(str(request.id))
+        return answer
+
+    def _put(self, request: Request) -> Answer:
         store, name = self._core.store, request.id.name
         request.body = shapes.read(request.body, SHAPE)
         _check_name(name)
@@ -168,6 +171,7 @@ class Accounts:
                 resource.properties[key] = storage_checks.acls(self._core, value) if key == "networkAcls" else value
             storage_checks.check(resource.body, resource.properties)
             self._core.store.put(resource)
+        self._endpoints.follow(resource.id)
         return Answer(200, _shown(resource, request.api_version))
 
     def get(self, request: Request) -> Answer:
@@ -181,16 +185,14 @@ class Accounts:
 
     def delete(self, request: Request) -> Answer:
         self._core.require_group(request.subscription, request.group)
-        with self._core.store.transaction():
-            known = self._core.store.get(request.id)
-            if known is not None:
-                self.remove(known)
+        known = self._core.store.get(request.id)
+        if known is not None:
+            self.remove(known)
         return Answer(200 if known else 204)
 
     def remove(self, known: Resource) -> None:
         """The account with its containers and shares, and what is in them."""
-        for forget in self.forgets:
-            forget(known)
+        self._endpoints.forget(known)
         self._core.store.delete(known.id)
         blobs.remove(self._core, known.id)
 
@@ -254,6 +256,7 @@ class Accounts:
             }
             self._core.store.put(resource)
             blobs.directory(self._core, rid)
+        self._endpoints.follow(account.id)
         shown = {key: value for key, value in resource.properties.items() if key != "publicAccess"}
         return Answer(200 if known else 201, {**resource.body, "properties": shown})
 
@@ -270,10 +273,11 @@ class Accounts:
         return Answer(200, {"value": [one.body for one in found]})
 
     def delete_container(self, request: Request) -> Answer:
-        self._account_of(request.id)
+        account = self._account_of(request.id)
         known = self._core.store.exists(request.id)
         self._core.store.delete(request.id)
         blobs.remove(self._core, str(request.id))
+        self._endpoints.follow(account.id)
         return Answer(200 if known else 204)
 
 

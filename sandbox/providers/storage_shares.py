@@ -14,9 +14,9 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import stamp
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
-from sandbox.providers.storage import SERVICES, TYPE, account_of
+from sandbox.providers.storage import SERVICES, account_of
+from sandbox.providers.storage_endpoints import SHARES, Endpoints
 
-SHARES = f"{TYPE}/fileServices/shares"
 SHAPE = {"properties": {"shareQuota": int, "enabledProtocols": str, "rootSquash": str, "accessTier": str}}
 NAME = re.compile(r"(?=.{3,63}$)[a-z0-9]+(?:-[a-z0-9]+)*")
 PREMIUM_MIN, STANDARD_DEFAULT, MOST = 100, 5120, 102400
@@ -31,8 +31,14 @@ class Shares:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._endpoints = Endpoints(core)
 
     def put(self, request: Request) -> Answer:
+        answer = self._put(request)
+        self._endpoints.follow(self._account(request.id).id)
+        return answer
+
+    def _put(self, request: Request) -> Answer:
         request.body = shapes.read(request.body or {}, SHAPE)
         with self._core.store.transaction():
             account = self._account(request.id)
@@ -119,9 +125,10 @@ class Shares:
 
     def delete(self, request: Request) -> Answer:
         with self._core.store.transaction():
-            self._account(request.id)
+            account = self._account(request.id)
             known = self._core.store.get(request.id)
             self._core.store.delete(request.id)
+        self._endpoints.follow(account.id)
         return Answer(200 if known else 204)
 
     def _account(self, rid: ids.ResourceId) -> Resource:

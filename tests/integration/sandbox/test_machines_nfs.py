@@ -101,3 +101,24 @@ def test_a_volume_that_is_no_machine_is_mounted_by_its_path_and_policy(lab: Lab)
     lab.out("node-1", "sudo umount /projects")
     lab.driver.unserve(VNET, VOLUME)
     assert not files.exists()
+
+
+def test_shares_of_an_account_are_mounted_by_its_name(lab: Lab) -> None:
+    for service in ("file", "blob"):
+        host = f"demo.{service}.core.windows.net"
+        behind = lab.driver.serve(VNET, nfs.endpoint(host), nfs.PORT, host)
+        files = nfs.export(behind, "demo/projects", [("10.20.16.4", ["rw"])])
+        (files / "here").write_text(f"{service}\n")
+        options = storage.OPTIONS["files" if service == "file" else "blob"]
+        mount = f"sudo mkdir -p /{service}; sudo mount -t nfs -o retry=0,{options} {host}:/demo/projects /{service}"
+        assert (
+            lab.out("node-1", f"{mount}; echo 42 | sudo tee /{service}/out >/dev/null; cat /{service}/here") == service
+        )
+        assert (files / "out").read_text() == "42\n"
+        refused = lab.ssh("node-2", mount)
+        assert refused.returncode == 32
+        assert "access denied by server" in refused.stderr
+        lab.out("node-1", f"sudo umount /{service}")
+        lab.driver.unserve(VNET, nfs.endpoint(host))
+        assert not files.exists()
+        assert lab.ssh("node-1", mount).returncode == 32

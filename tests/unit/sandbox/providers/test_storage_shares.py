@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.providers import blobs
 from tests.unit.sandbox.conftest import GROUP
 
 if TYPE_CHECKING:
@@ -26,6 +28,16 @@ def account(kind: str = "StorageV2", sku: str = "Standard_LRS", **properties: An
 
 def share(size: int = 100, **more: Any) -> dict[str, Any]:
     return {"properties": {"shareQuota": size, "enabledProtocols": "NFS", **more}}
+
+
+def network(arm: Arm, vnet: str = VNET) -> None:
+    endpoint = {"serviceEndpoints": [{"service": "Microsoft.Storage"}]}
+    subnets = [{"name": "nodes", "properties": {"addressPrefix": "10.0.1.0/26", **endpoint}}]
+    arm.make(vnet, {"properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": subnets}})
+
+
+def let_in(vnet: str = VNET) -> dict[str, Any]:
+    return {"defaultAction": "Deny", "virtualNetworkRules": [{"id": f"{GROUP}{vnet}/subnets/nodes"}]}
 
 
 def code(answer: Any) -> tuple[int, str]:
@@ -127,11 +139,8 @@ def test_shares_go_with_their_account(files: Arm) -> None:
 
 
 def test_what_machines_mount_is_exported_to_the_subnets_that_are_let_in(arm: Arm) -> None:
-    endpoint = {"serviceEndpoints": [{"service": "Microsoft.Storage"}]}
-    subnets = [{"name": "nodes", "properties": {"addressPrefix": "10.0.1.0/26", **endpoint}}]
-    arm.make(VNET, {"properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": subnets}})
-    rules = {"defaultAction": "Deny", "virtualNetworkRules": [{"id": f"{GROUP}{VNET}/subnets/nodes"}]}
-    arm.make(ACCOUNT, account("FileStorage", "Premium_LRS", networkAcls=rules))
+    network(arm)
+    arm.make(ACCOUNT, account("FileStorage", "Premium_LRS", networkAcls=let_in()))
     arm.send("PUT", SHARE, share())
     (table,) = arm.core.settings.state.glob("servers/*/100.96.*/table.json")
     assert json.loads(table.read_text())["exports"] == {"/account1/home": [["10.0.1.0/26", ["rw"]]]}
@@ -145,11 +154,8 @@ def test_what_machines_mount_is_exported_to_the_subnets_that_are_let_in(arm: Arm
 
 
 def test_containers_by_nfs_are_the_blobs(arm: Arm) -> None:
-    endpoint = {"serviceEndpoints": [{"service": "Microsoft.Storage"}]}
-    subnets = [{"name": "nodes", "properties": {"addressPrefix": "10.0.1.0/26", **endpoint}}]
-    arm.make(VNET, {"properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": subnets}})
-    rules = {"defaultAction": "Deny", "virtualNetworkRules": [{"id": f"{GROUP}{VNET}/subnets/nodes"}]}
-    arm.make(ACCOUNT, account(isHnsEnabled=True, isNfsV3Enabled=True, networkAcls=rules))
+    network(arm)
+    arm.make(ACCOUNT, account(isHnsEnabled=True, isNfsV3Enabled=True, networkAcls=let_in()))
     arm.send("PUT", f"{ACCOUNT}/blobServices/default/containers/inputs", {})
     blob = arm.core.settings.state / "blobs/account1/inputs"
     (blob / "mesh").write_text("a mesh")
@@ -160,3 +166,29 @@ def test_containers_by_nfs_are_the_blobs(arm: Arm) -> None:
     assert not files.exists()
     arm.send("DELETE", ACCOUNT)
     assert not blob.exists()
+
+
+def test_files_that_went_with_their_network_leave_an_empty_container(arm: Arm) -> None:
+    network(arm)
+    arm.make(ACCOUNT, account(isHnsEnabled=True, isNfsV3Enabled=True, networkAcls=let_in()))
+    container = f"{ACCOUNT}/blobServices/default/containers/inputs"
+    arm.send("PUT", container, {})
+    (files,) = arm.core.settings.state.glob("servers/*/100.96.*/data/account1/inputs")
+    shutil.rmtree(files)
+    assert blobs.directory(arm.core, f"{GROUP}{container}").is_dir()
+    arm.send("PUT", container, {})
+    assert files.is_dir()
+
+
+def test_files_move_to_the_network_that_is_let_in(arm: Arm) -> None:
+    for one in (VNET, f"{VNET}2"):
+        network(arm, one)
+    arm.make(ACCOUNT, account(isHnsEnabled=True, isNfsV3Enabled=True, networkAcls=let_in()))
+    arm.send("PUT", f"{ACCOUNT}/blobServices/default/containers/inputs", {})
+    blob = arm.core.settings.state / "blobs/account1/inputs"
+    (blob / "mesh").write_text("a mesh")
+    before = blob.resolve()
+    arm.send("PATCH", ACCOUNT, {"properties": {"networkAcls": let_in(f"{VNET}2")}})
+    assert (blob / "mesh").read_text() == "a mesh"
+    assert blob.resolve() != before
+    assert not before.exists()
