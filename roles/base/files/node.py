@@ -305,6 +305,11 @@ def tell(kind: str, reason: str, refuse: t.Optional[Refuse]) -> None:
         say(f"the scheduler cannot be told: {error}")
 
 
+def say_again() -> None:
+    """Have whatever still stands against this node told once more, now that the scheduler does more about it."""
+    (RUN / "told").unlink(missing_ok=True)
+
+
 def order_services(services: t.Iterable[str]) -> None:
     """Have systemd stop these before it unmounts anything, whatever their packages say."""
     changed = False
@@ -321,13 +326,15 @@ def main(
     join: t.Callable[[], None],
     refuse: t.Optional[Refuse] = None,
     services: t.Sequence[str] = (),
+    keep: t.Optional[t.Callable[[], None]] = None,
     **others: t.Callable[[Path], bool],
 ) -> int:
     """The command line of a join program: without arguments it joins, with the accounts of the cluster's people made
     and its file systems mounted before; ``people`` only follows the list of people, as a timer has it do; ``watch``
     looks after the file systems; ``NAME FILE`` does one of ``others`` with the configuration FILE and prints whether
-    that changed anything. ``refuse`` takes this node out of service, saying why; ``services`` are the scheduler's. Any
-    failure is one line on stderr and status 1."""
+    that changed anything. ``refuse`` takes this node out of service, saying why; ``services`` are the scheduler's;
+    ``keep`` is called again and again and has this machine join anew where it must. Any failure is one line on stderr
+    and status 1."""
     import follow  # these build on this file
     import mounting
     import watch
@@ -352,7 +359,7 @@ def main(
         elif list(arguments) == ["people"]:
             follow.people(CONFIGURATION, refuse, attempts=1)
         elif list(arguments) == ["watch"]:
-            watch.watch(read_configuration(CONFIGURATION, known), against_mounts, services)
+            watch.watch(read_configuration(CONFIGURATION, known), against_mounts, services, keep)
         elif len(arguments) == 2 and arguments[0] in others:
             print("changed" if others[arguments[0]](Path(arguments[1])) else "unchanged")
         else:

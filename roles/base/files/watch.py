@@ -35,8 +35,14 @@ def keep_watching() -> None:
     node.run("systemctl", "start", "--no-block", SERVICE)
 
 
-def watch(configuration: Configuration, tell: t.Callable[[str], None], services: t.Sequence[str]) -> None:
-    """Look after all of it until the machine has left its file systems. ``services`` use them."""
+def watch(
+    configuration: Configuration,
+    tell: t.Callable[[str], None],
+    services: t.Sequence[str],
+    keep: t.Optional[t.Callable[[], None]] = None,
+) -> None:
+    """Look after all of it until the machine has left its file systems. ``services`` use them. ``keep`` sees to it that
+    the scheduler still has this machine."""
     strikes: dict[str, int] = {}
     name = node.read_metadata().name
     listens = any(spec.type in LEAVES for spec in configuration.mounts)
@@ -45,6 +51,7 @@ def watch(configuration: Configuration, tell: t.Callable[[str], None], services:
         if time.monotonic() >= due:
             due = time.monotonic() + INTERVAL * node.SPREAD.uniform(0.8, 1.2)
             tell(health(configuration, strikes))
+            _keep(keep)
         events = ending(name) if listens else []
         if events:
             say("Azure is about to delete this machine")
@@ -52,6 +59,14 @@ def watch(configuration: Configuration, tell: t.Callable[[str], None], services:
             acknowledge(events)
             return
         time.sleep(LISTEN if listens else max(due - time.monotonic(), 1.0))
+
+
+def _keep(keep: t.Optional[t.Callable[[], None]]) -> None:
+    try:
+        if keep:
+            keep()
+    except (JoinError, OSError, KeyError) as error:
+        say(f"cannot see whether the scheduler still has this machine: {error}")
 
 
 def health(configuration: Configuration, strikes: dict[str, int]) -> str:
@@ -70,6 +85,8 @@ def _problem(spec: Mount, configuration: Configuration, there: t.Collection[str]
     """What is wrong with one file system, and whether that does not go away by itself."""
     if spec.path.rstrip("/") in there:
         return look(spec.path)
+    if spec.type == "local" and spec.settings.get("missing") == "skip":
+        return "", False
     try:
         mounting.mount(spec, configuration)
     except (JoinError, OSError, KeyError) as error:
@@ -96,7 +113,9 @@ def look(path: str) -> tuple[str, bool]:
 def full(mounts: t.Iterable[Mount]) -> list[str]:
     """The local disks without room for a job's files."""
     found = []
-    for path in dict.fromkeys(["/", "/tmp", *(spec.path for spec in mounts if spec.type == "local")]):  # noqa: S108
+    there = mounting.mounted()
+    local = (spec.path.rstrip("/") for spec in mounts if spec.type == "local")
+    for path in ("/", "/tmp", *(path for path in local if path in there)):  # noqa: S108
         try:
             has = os.statvfs(path)
         except OSError as error:

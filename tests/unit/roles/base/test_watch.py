@@ -93,7 +93,9 @@ def test_a_full_disk_is_a_reason_too(bavail: int, favail: int, said: str, monkey
         return SimpleNamespace(f_bavail=bavail, f_frsize=4096, f_files=1000, f_favail=favail)
 
     monkeypatch.setattr(watch.os, "statvfs", statvfs)
-    found = watch.full([node.Mount("", "/mnt/scratch", "local"), node.Mount("s:/x", "/data")])
+    monkeypatch.setattr(mounting, "mounted", lambda: {"/mnt/scratch"})
+    left_out = node.Mount("", "/mnt/none", "local")  # on a machine without such disks
+    found = watch.full([node.Mount("", "/mnt/scratch", "local"), node.Mount("s:/x", "/data"), left_out])
     assert asked == ["/", "/tmp", "/mnt/scratch"]
     assert found == ([f"{path}: {said}" for path in asked] if said else [])
 

@@ -108,7 +108,11 @@ def test_slurmd_that_runs_with_other_options_is_restarted(monkeypatch: pytest.Mo
         ),
         ("mounts: /data: gone", "", ("reason=mounts: /data: gone",)),
         ("", "State=IDLE+CLOUD+DRAIN Reason=accounts: uid 2003 [root@2026-11-20]", ("state=resume",)),
-        ("", "State=MIXED+CLOUD+POWERING_UP Reason=mounts: /data: gone [root@2026-11-20]", ("reason=",)),
+        (
+            "",
+            "State=MIXED+CLOUD+POWERING_UP Reason=mounts: /data: gone [root@2026-11-20]",
+            ("reason=all file systems are mounted",),
+        ),
         ("", "Reason=bad disk [root@2026-11-20]", None),
     ],
 )
@@ -117,7 +121,7 @@ def test_a_node_without_its_users_is_drained_and_only_what_we_drained_comes_back
 ) -> None:
     (tmp_path / "slurmd").write_text(join.slurmd_options("htc-1", join.Identity(ID, ()), "demo-head"))
     (tmp_path / "join.json").write_text('{"cluster": "demo", "head": "demo-head", "private": "/srv/p"}')
-    commands = Commands({"scontrol": [shown]})
+    commands = Commands({"scontrol": [f"NodeAddr=10.20.16.4 {shown}"]})
     fetched: list[str] = []
     monkeypatch.setattr(join, "SLURMD_OPTIONS", tmp_path / "slurmd")
     monkeypatch.setattr(join.node, "CONFIGURATION", tmp_path / "join.json")
@@ -125,6 +129,7 @@ def test_a_node_without_its_users_is_drained_and_only_what_we_drained_comes_back
     monkeypatch.setattr(join.node, "run", commands)
     monkeypatch.setattr(join, "fetch_key", lambda configuration, attempts: fetched.append(configuration.head))
     monkeypatch.setattr(join, "runs", lambda: False)
+    monkeypatch.setattr(node, "read_metadata", lambda: join.Identity(ID, ("10.20.16.4",)))
     join.refuse(reason)
     assert [argv[2:] for argv in commands.ran if argv[1] == "update"] == (
         [("nodename=htc-1", *update)] if update else []
@@ -132,17 +137,20 @@ def test_a_node_without_its_users_is_drained_and_only_what_we_drained_comes_back
     assert fetched == (["demo-head"] if reason else [])
 
 
-def test_a_node_that_runs_jobs_is_drained_when_a_mount_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("address", "drained"), [("10.20.16.4", True), ("htc-1", False), ("10.20.16.40", False)])
+def test_a_node_that_runs_jobs_is_drained_when_a_mount_dies_as_long_as_it_is_this_machine(
+    address: str, drained: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "slurmd").write_text(join.slurmd_options("htc-1", join.Identity(ID, ()), "demo-head"))
     (tmp_path / "join.json").write_text('{"cluster": "demo", "head": "demo-head", "private": "/srv/p"}')
-    commands = Commands({})
+    commands = Commands({"scontrol": [f"NodeName=htc-1 NodeAddr={address} State=IDLE+CLOUD"]})
     monkeypatch.setattr(join, "SLURMD_OPTIONS", tmp_path / "slurmd")
     monkeypatch.setattr(join.node, "CONFIGURATION", tmp_path / "join.json")
     monkeypatch.setattr(join.node, "RUN", tmp_path)
     monkeypatch.setattr(join.node, "run", commands)
     monkeypatch.setattr(join, "fetch_key", lambda _configuration, attempts: None)
     monkeypatch.setattr(join, "runs", lambda: True)
+    monkeypatch.setattr(node, "read_metadata", lambda: join.Identity(ID, ("10.20.16.4",)))
     join.refuse("mounts: /data: Stale file handle")
-    assert commands.ran == [
-        ("scontrol", "update", "nodename=htc-1", "state=drain", "reason=mounts: /data: Stale file handle")
-    ]
+    update = ("scontrol", "update", "nodename=htc-1", "state=drain", "reason=mounts: /data: Stale file handle")
+    assert commands.ran[1:] == ([update] if drained else [])
