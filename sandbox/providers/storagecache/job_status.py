@@ -66,6 +66,14 @@ def first_status(kind: Kind, now: str) -> Json:
     return {"state": "InProgress", "percentComplete": 0.0, "startTimeUTC": now}
 
 
+def shown(kind: Kind, body: Json, api_version: str) -> Json:
+    """A job as a version tells it: up to 2024 the times of automatic exports do not say that they are UTC."""
+    if kind is not AUTO_EXPORT or api_version >= "2025":
+        return body
+    status = {key.removesuffix("UTC"): value for key, value in body["properties"]["status"].items()}
+    return {**body, "properties": {**body["properties"], "status": status}}
+
+
 def told(job: Resource, moved: Moved) -> None:
     """Write into the status of an import what was done and how it ended."""
     status = job.properties["status"]
@@ -102,12 +110,17 @@ def imported(job: Resource, moved: Moved) -> None:
 
 
 def exported(job: Resource, moved: Moved) -> None:
-    """Add to the status of an automatic export."""
+    """Add to the status of an automatic export. The first look ends the first iteration, each that finds something
+    another.
+    """
     status = job.properties["status"]
+    first = "lastSuccessfulIterationCompletionTimeUTC" not in status
+    if first or moved.moved:
+        status["exportIterationCount"] += 1
+        status["lastSuccessfulIterationCompletionTimeUTC"] = stamp(clock.now())
     status["totalFilesExported"] += len(moved.moved)
     status["totalMiBExported"] += moved.bytes // MEBIBYTE
     status["totalFilesFailed"] += len(moved.errors)
-    status["exportIterationCount"] += 1
     status.update(
         currentIterationFilesDiscovered=len(moved.moved) + len(moved.errors),
         currentIterationFilesExported=len(moved.moved),

@@ -21,7 +21,19 @@ from sandbox.providers import common
 
 from . import shapes
 from .content import Content, Moved
-from .job_status import AUTO_EXPORT, AUTO_IMPORT, EXPANSION, IMPORT, Kind, end, exported, first_status, imported, told
+from .job_status import (
+    AUTO_EXPORT,
+    AUTO_IMPORT,
+    EXPANSION,
+    IMPORT,
+    Kind,
+    end,
+    exported,
+    first_status,
+    imported,
+    shown,
+    told,
+)
 from .shapes import Json
 
 START_SECONDS, IMPORT_SECONDS, EXPAND_SECONDS = 5.0, 120.0, 900.0
@@ -68,7 +80,7 @@ class Jobs:
                 job.body["tags"] = tags
             job.properties["provisioningState"] = "Creating"
             self._core.store.put(job)
-            answer = self._begin(request, job, "put", START_SECONDS, status=201, body=job.body)
+            answer = self._begin(request, job, "put", START_SECONDS, status=201, body=self._shown(request, job))
             if known is None and self._kind in (IMPORT, EXPANSION):
                 seconds = IMPORT_SECONDS if self._kind is IMPORT else EXPAND_SECONDS
                 self._begin(request, job, "run", seconds)
@@ -151,7 +163,7 @@ class Jobs:
             admin = (request.body.get("properties") or {}).get("adminStatus")
             if admin is None or admin == job.properties.get("adminStatus"):
                 self._core.store.put(job)
-                return Answer(200, job.body)
+                return Answer(200, self._shown(request, job))
             if admin != self._kind.stop:
                 message = f"The adminStatus of a job of {self._kind.name} can only become '{self._kind.stop}'."
                 raise shapes.bad("adminStatus", message)
@@ -207,13 +219,18 @@ class Jobs:
     def get(self, request: Request) -> Answer:
         """One job. Automatic jobs look for what is new when somebody looks at them."""
         self._sync(self._core.require(request.id))
-        return self._core.get_handler(request)
+        return Answer(200, self._shown(request, self._core.require(request.id)))
+
+    def _shown(self, request: Request, job: Resource) -> Json:
+        return shown(self._kind, job.body, request.api_version)
 
     def list(self, request: Request) -> Answer:
         """The jobs of a file system."""
         for job in self._core.store.list(self._kind.type, parent=request.rid):
             self._sync(job)
-        return self._core.list_handler(request)
+        file_system = self._core.require(request.id)
+        found = self._core.store.list(self._kind.type, parent=file_system.id)
+        return Answer(200, {"value": [self._shown(request, job) for job in found]})
 
     def _sync(self, job: Resource) -> None:
         if self._kind not in (AUTO_IMPORT, AUTO_EXPORT) or job.properties["status"]["state"] != "InProgress":
@@ -275,9 +292,9 @@ def initial_import(core: Core, file_system: Resource) -> Resource | None:
         return None
     settings = file_system.properties["hsm"]["settings"]
     prefixes = settings.get("importPrefixesInitial") or [settings.get("importPrefix", "/")]
-    given = {"importPrefixes": prefixes, "conflictResolutionMode": "Skip", "maximumErrors": -1, "adminStatus": "Active"}
+    given = {"importPrefixes": prefixes, "conflictResolutionMode": "Fail", "maximumErrors": 0, "adminStatus": "Active"}
     job = Resource(str(rid), job_body(IMPORT, rid, file_system.body["location"], given))
     job.properties["provisioningState"] = "Succeeded"
     end(IMPORT, job, "Completed")
-    told(job, Content(core, file_system).bring(prefixes, "Skip"))
+    told(job, Content(core, file_system).bring(prefixes, "Fail", 0))
     return job

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox.arm.dispatch import dispatch
 from sandbox.arm.errors import ArmError
+from sandbox.arm.messages import Request
 from sandbox.providers.storagecache import shapes
 
 if TYPE_CHECKING:
@@ -146,6 +148,24 @@ def test_an_automatic_job_runs_until_it_is_disabled(arm: Arm, subnet: str) -> No
         assert (stopped.status, stopped.body) == (202, None)
         arm.wait()
         assert arm.send("GET", f"{FS}/{kind}/j").body["properties"]["status"]["state"] == "Disabled"
+
+
+@pytest.mark.parametrize(("version", "suffix"), [("2024-07-01", ""), ("2025-07-01", "UTC")])
+def test_automatic_exports_tell_their_times_as_the_version_names_them(
+    arm: Arm, subnet: str, version: str, suffix: str
+) -> None:
+    arm.make(FS, request(subnet, hsm=HSM))
+    arm.make(f"{FS}/autoExportJobs/j")
+    path, query = f"{GROUP}{FS}/autoExportJobs", {"api-version": version}
+    for asked in (f"{path}/j", path):
+        answer = dispatch(
+            arm.core, Request(arm.core, "GET", asked, {}, query, {}, "https://management.azure.com", None)
+        )
+        job = answer.body["value"][0] if "value" in answer.body else answer.body
+        status = job["properties"]["status"]
+        assert {f"lastStartedTime{suffix}", f"lastSuccessfulIterationCompletionTime{suffix}"} < set(status)
+        # Who looks twice and finds nothing new sees one iteration.
+        assert status["exportIterationCount"] == 1
 
 
 def test_an_expansion_ends_with_the_new_capacity(arm: Arm, subnet: str) -> None:
