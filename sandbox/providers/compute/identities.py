@@ -16,8 +16,8 @@ def merged(core: Core, resource_id: str, known: Json | None, asked: Json | None,
     """
     if asked is None:
         return None if replace and known is None else known
-    kind = str(asked.get("type") or "None")
-    if kind == "None":
+    kind = ", ".join(word for word in ("SystemAssigned", "UserAssigned") if word in str(asked.get("type")))
+    if not kind:
         return None
     identity: Json = {"type": kind}
     service = core.service("identity")

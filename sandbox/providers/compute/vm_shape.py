@@ -101,7 +101,9 @@ def _network(asked: Json) -> Json:
     entries = asked.get("networkInterfaces")
     if entries is None:
         return asked
-    tidied = [{key: value for key, value in entry.items() if key != "properties" or value} for entry in entries]
+    tidied = [
+        {key: copy.copy(value) for key, value in entry.items() if key != "properties" or value} for entry in entries
+    ]
     return {**asked, "networkInterfaces": tidied}
 
 
@@ -248,6 +250,9 @@ def updated(rid: ResourceId, known: Json, asked: Json, size: Size) -> Json:
     have["hardwareProfile"]["vmSize"] = size.name
     if want.get("networkProfile"):
         have["networkProfile"] = _network(want["networkProfile"])
+        for entry in have["networkProfile"].get("networkInterfaces") or []:
+            if "properties" in entry:
+                entry["properties"].setdefault("deleteOption", "Detach")
     if want.get("osProfile"):
         have["osProfile"] = merge(have.get("osProfile", {}), want["osProfile"])
     storage = want.get("storageProfile") or {}

@@ -45,6 +45,9 @@ class PublicAddresses(NetworkType):
         version = given.get("publicIPAddressVersion", "IPv4")
         sku = (request.body.get("sku") or {}).get("name") or "Basic"
         standard = sku.lower() != "basic"
+        if not standard and (request.body.get("sku") or {}).get("tier") == "Global":
+            text = f"Public IP address {request.id} is of Basic sku, which has no Global tier."
+            raise ArmError(400, "GlobalPublicIPAddressNotSupportedForBasicPublicIpAddress", text, details=[])
         method = given.get("publicIPAllocationMethod") or ("Static" if standard else "Dynamic")
         if standard and method != "Static":
             text = f"Standard sku publicIp {request.id} must have AllocationMethod set to Static."

@@ -118,6 +118,17 @@ def test_machines_of_an_availability_set_are_spread_over_its_domains(cloud: Clou
     assert placed == [(0, 0), (1, 1), (0, 2)]
 
 
+def test_two_kinds_of_identity_are_told_as_azure_writes_them(cloud: Cloud) -> None:
+    identity = f"{PROVIDERS}/Microsoft.ManagedIdentity/userAssignedIdentities/i"
+    cloud.ok("PUT", identity, {"location": "westeurope"})
+    kinds_of = {"type": "UserAssigned,SystemAssigned", "userAssignedIdentities": {identity: {}}}
+    done(cloud, "PUT", VM, {**body(cloud), "identity": kinds_of})
+    assert cloud.ok("GET", VM)["identity"]["type"] == "SystemAssigned, UserAssigned"
+    assert cloud.send("PATCH", VM, {"identity": {"type": "None"}}).status == 200
+    cloud.settle()
+    assert "identity" not in cloud.ok("GET", VM)
+
+
 def test_new_user_data_is_an_update_and_the_same_is_none(cloud: Cloud) -> None:
     given = body(cloud, userData="YQ==")
     done(cloud, "PUT", VM, given)

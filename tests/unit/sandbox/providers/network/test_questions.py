@@ -172,6 +172,14 @@ def test_words_are_taken_in_any_case_and_told_as_azure_spells_them(nic: Arm) -> 
     )  # fmt: skip
 
 
+def test_a_basic_public_address_has_no_global_tier(nic: Arm) -> None:
+    body = {"location": "westeurope", "sku": {"name": "Basic", "tier": "Global"}, "properties": {}}
+    refused = nic.send("PUT", f"{NETWORK}/publicIPAddresses/p", body)
+    assert (refused.status, refused.body["error"]["code"]) == (
+        400, "GlobalPublicIPAddressNotSupportedForBasicPublicIpAddress",
+    )  # fmt: skip
+
+
 def test_a_write_that_changes_nothing_but_tags_is_done_at_once(nic: Arm) -> None:
     path = f"{NETWORK}/virtualNetworks/v"
     known = nic.send("GET", path).body
