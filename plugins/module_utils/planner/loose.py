@@ -48,11 +48,13 @@ def _pieces(item: JobClass, jobs: int) -> JobClass:
     )
 
 
-def tightened(packer: Packer, demand: Demand) -> bool:
-    """Put the pieces together to jobs again; False if some are left: then the state is of no use."""
+def tightened(packer: Packer, demand: Demand, partly: bool) -> bool:
+    """Put the pieces together to jobs again; False if some are left, and the state is of no use unless ``partly``."""
     loose = [item for item in demand.classes if is_loose(item)]
-    if any(packer.left[item.number] for item in loose):
+    if any(packer.left[item.number] for item in loose) and not partly:
         return False
+    for item in loose:
+        packer.left[item.number] = -(-packer.left[item.number] // item.size)
     packer.demand = demand
     packer.dealt.update(item.number for item in loose)
     return True

@@ -11,17 +11,23 @@ from __future__ import annotations
 
 import math
 import typing as t
+from collections import Counter
 from dataclasses import dataclass
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.guide import MANY, Advice, Blend, Guide
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import Node
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer, Stack
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.patterns import Pattern, Ware, best
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.pools import Key, Pool, Pools
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Choice, Market, New, Store
 
 _ROUNDS = 3
+# So many patterns of a packing are a beginning for better ones, those of most nodes.
+_SEEN = 600
+# While machines are on their way, no less than this share of them is bought on top.
+_SLACK = 0.01
 _DIMENSIONS = ("cpus", "memory", "gpus")
 _TINY = 1e-6
 PATTERNS, EVENLY, DENSELY, SIMPLY = "patterns", "evenly", "densely", "simply"
@@ -53,7 +59,8 @@ class Trial(t.NamedTuple):
 class Mix:
     """Packs and buys for the jobs of one piece that a packer has left; the packer itself is not changed.
 
-    ``others`` are other purchases that would do, per scale set, the cheapest first.
+    ``others`` are other purchases that would do, per scale set, the cheapest first. ``later``: some jobs are left out,
+    and nothing is bought for them, because machines that are on their way have room for them if they are packed well.
     """
 
     def __init__(self, base: Packer, market: Market, limits: Limits, only: t.Optional[Choice] = None) -> None:
@@ -65,6 +72,7 @@ class Mix:
         self._advice, self._blend = Advice(), Advice()
         self._tries = 0
         self.others: list[dict[str, int]] = []
+        self.later = False
 
     def pack(self, buying: bool) -> tuple[Packer, t.Optional[Store]]:
         """Pack; ``buying``: what does not fit goes onto the cheapest new nodes that were found."""
@@ -84,7 +92,18 @@ class Mix:
         found.append(self._packed(Way(PATTERNS, ()), None))
         if self._holds_all(found[-1]):
             return found[-1], None
-        return self._buy(trials) if buying else (min(found, key=lambda one: sum(one.left)), None)
+        self.later = buying and self._enough()
+        return self._buy(trials) if buying and not self.later else (min(found, key=lambda one: sum(one.left)), None)
+
+    def _enough(self) -> bool:
+        """Whether machines that are on their way are enough as far as the advice goes.
+
+        They were bought for a packing of the same jobs that is not always found again, and are not bought twice.
+        """
+        stacks = (one for one in self._base.stacks if one.tags and one.fresh and not one.used)
+        coming = sum(one.kind.worth * len(one.tags) for one in stacks if not isinstance(one.tags[0], Node))
+        new = sum(count * pool.kind.worth for (_c, pool, _r), count in zip(self._pools.choices, self._advice.new))
+        return new < max(_TINY, _SLACK * coming) and coming > 0
 
     def _holds_all(self, packer: Packer) -> bool:
         return not any(packer.left[item.number] for item in self._items)
@@ -158,8 +177,8 @@ class Mix:
                 for tag in run.tags:
                     mine = on.setdefault(id(tag), {})
                     mine[item.number] = mine.get(item.number, 0) + run.pieces
-        found = {(keys[tag], tuple(sorted(pattern.items()))): None for tag, pattern in on.items() if tag in keys}
-        return [(key, dict(pattern)) for key, pattern in found]
+        found = Counter((keys[tag], tuple(sorted(pattern.items()))) for tag, pattern in on.items() if tag in keys)
+        return [(key, dict(pattern)) for (key, pattern), _count in found.most_common(_SEEN)]
 
     def _floor(self, choice: Choice) -> float:
         """Less than any plan with this size alone costs; endless if it cannot take all classes that any size can."""

@@ -81,6 +81,8 @@ class Pass:
         self.sold: dict[str, int] = {}
         self._outlook: t.Optional[Outlook] = None
         self._others: list[dict[str, int]] = []
+        # Some jobs have no node in this plan, and get none bought: machines that are on their way have room for them.
+        self.later = False
         self.packer = self._pack()
 
     def _counted(self) -> dict[str, int]:
@@ -117,9 +119,8 @@ class Pass:
             if self._floor(choice) >= cost - 1e-9:
                 continue
             self._exchange({})
-            self._until_enough(choice)
             # What is bought has to be enough for the next pass, too, which looks at all sizes first.
-            found = self._until_enough(None)
+            found = self._until_enough(None, self._until_enough(choice))
             if sum(found.left) <= sum(packer.left) and self._cost() < cost - 1e-9:
                 packer = found
             else:
@@ -142,14 +143,20 @@ class Pass:
                 self._exchange(best)
         return packer
 
-    def _until_enough(self, only: t.Optional[Choice]) -> Packer:
-        """Pack and buy until nothing more is bought; leaves what else the first purchase could have been."""
+    def _until_enough(self, only: t.Optional[Choice], before: t.Optional[Packer] = None) -> Packer:
+        """Pack and buy until nothing more is bought; leaves what else the first purchase could have been.
+
+        ``before`` is how the jobs were packed when that was bought which is there.
+        """
         others: t.Optional[list[dict[str, int]]] = None
         for _unused in range(_TRIES):
             packer, sold = self._try(only)
             others = self._others if others is None else others
             if not sold:
+                if self.later and before is not None:
+                    packer, self.later = before, False
                 break
+            before = packer
             self.sold = _sum(self.sold, sold)
         self._others = others or []
         return packer
@@ -188,7 +195,7 @@ class Pass:
         if self.life.braked or not self.demand.classes:
             return self._all(None, None)
         packer, sold = self._all(Store(self.market, self.limits, only), only)
-        if not self._short(packer):
+        if self.later or not self._short(packer):
             return packer, sold
         self._give_back(sold)
         store = Store(self.market, self.limits, only)
@@ -199,7 +206,7 @@ class Pass:
         """Pack everything, the jobs that are hard to place first, whatever their turn is."""
         if any(map(is_loose, self.demand.classes)):
             found, sold = self._first_hard(store, only, True)
-            if tightened(found, self.demand):
+            if tightened(found, self.demand, self.later):
                 return found, sold
             self._give_back(sold)
             if store is not None:
@@ -222,12 +229,12 @@ class Pass:
                         store.close()
                     packer = other
                     break
-        sold, self._others = dict(store.sold) if store else {}, []
+        sold, self._others, self.later = dict(store.sold) if store else {}, [], False
         packer = loosened(packer) if loosely else packer
         if any(packer.left[item.number] for item in packer.demand.classes if item.size == 1):
             mix = Mix(packer, self.market, self.limits, only)
             packer, more = mix.pack(store is not None)
-            self._others = [_sum(sold, other) for other in mix.others]
+            self._others, self.later = [_sum(sold, other) for other in mix.others], mix.later
             sold = _sum(sold, more.sold if more else {})
         return packer, {key: count for key, count in sold.items() if count}
 
@@ -287,7 +294,10 @@ class Pass:
             missing = {array.name: self._keep(array) for array in self._keeping()}
             if self.sold == before:
                 break
-            self.packer = self._until_enough(None)
+            found = self._until_enough(None, self.packer)
+            if found is self.packer:
+                break
+            self.packer = found
         for name, count in missing.items():
             if count > 0:
                 text = f"node array {name} is to keep {count} more nodes than the limits allow now"
@@ -403,7 +413,7 @@ class Pass:
         said: set[int] = set()
         for item in self.demand.classes:
             waiting = self.waiting(item)
-            if not waiting:
+            if not waiting or (self.later and self.outlook.verdict(item).possible):
                 continue
             said.update(id(job) for job in waiting)
             found = self.verdict(item)
