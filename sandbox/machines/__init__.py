@@ -219,7 +219,9 @@ class Driver(t.Protocol):
         """The last 64 KiB that the machine wrote to its serial console."""
 
     def capture(self, arm_id: str, image_id: str) -> None:
-        """Make the generalised disk of a machine that does not run bootable as ``image_id``. The machine stays."""
+        """Make the disk of a machine bootable as ``image_id``, without what was only this machine's. The machine stays;
+        of one that runs, it is what was written at the moment.
+        """
 
     def delete_image(self, image_id: str) -> None:
         """Remove a captured image, nothing if there is none. Machines made from it stay and run on."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import typing as t
 import uuid
 from pathlib import Path
@@ -128,18 +129,36 @@ class Images:
 
     def capture(self, image_id: str, upper: Path, layers: list[str]) -> list[str]:
         """Turn ``upper`` into the image ``image_id`` and put an empty directory in its place; returns its layers."""
-        if any(
-            about["image_id"].casefold() == image_id.casefold() for _home, about in self._all() if not about["deleted"]
-        ):
-            raise MachineError("Conflict", f"image {image_id} exists already")
-        home = self._directory / f"{digest(image_id)}-{uuid.uuid4().hex[:6]}"
-        home.mkdir(parents=True)
+        home = self._new(image_id)
         generalise(upper)
         upper.rename(home / "root")
         upper.mkdir()
         upper.chmod(0o755)
         self._write(home, {"image_id": image_id, "layers": layers, "deleted": False})
         return [str(home / "root"), *layers]
+
+    def copy(self, image_id: str, upper: Path, layers: list[str]) -> None:
+        """Make the image ``image_id`` of what is in ``upper`` now, which its machine goes on writing to."""
+        home = self._new(image_id)
+        command = ["cp", "--archive", "--reflink=auto", str(upper), str(home / "root")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # What the machine removes while it is copied is not in the image, as on a disk whose power is cut.
+        wrong = [line for line in done.stderr.splitlines() if not line.endswith("No such file or directory")]
+        if wrong or not (home / "root").is_dir():
+            shutil.rmtree(home)
+            raise MachineError("Internal", f"cannot copy {upper}: {'; '.join(wrong)}")
+        generalise(home / "root")
+        self._write(home, {"image_id": image_id, "layers": layers, "deleted": False})
+
+    def _new(self, image_id: str) -> Path:
+        """The directory of an image that there is not yet."""
+        if any(
+            about["image_id"].casefold() == image_id.casefold() for _home, about in self._all() if not about["deleted"]
+        ):
+            raise MachineError("Conflict", f"image {image_id} exists already")
+        home = self._directory / f"{digest(image_id)}-{uuid.uuid4().hex[:6]}"
+        home.mkdir(parents=True)
+        return home
 
     def delete(self, image_id: str) -> None:
         """Mark an image deleted; ``collect`` removes it when nothing stands on it."""

@@ -187,11 +187,15 @@ class NspawnDriver:
         return path.read_bytes()[-CONSOLE_BYTES:].decode(errors="replace") if path.exists() else ""
 
     def capture(self, arm_id: str, image_id: str) -> None:
-        """Turn the machine's disk into an image, and the machine into one that is based on it."""
+        """Turn the machine's disk into an image, and the machine into one that is based on it. Of one that runs it is a
+        copy.
+        """
         with self._lock(arm_id):
             spec, layers = self._read(arm_id)
             if host.populated(self._group(arm_id)):
-                raise MachineError("Conflict", f"machine {arm_id} runs; stop it before capturing it")
+                with self._network_lock:
+                    self._images.copy(image_id, self._home(arm_id) / "upper", layers)
+                return
             with self._network_lock:
                 below = self._images.capture(image_id, self._home(arm_id) / "upper", layers)
             shutil.rmtree(self._home(arm_id) / "work")

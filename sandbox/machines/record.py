@@ -108,8 +108,8 @@ class RecordDriver:
         """Remember an image."""
         with self._lock:
             self.spec(arm_id)
-            if self.state(arm_id) is PowerState.RUNNING:
-                raise MachineError("Conflict", f"machine {arm_id} runs; stop it before capturing it")
+            if image_id.casefold() in self._images:
+                raise MachineError("Conflict", f"image {image_id} exists already")
             self._images.add(image_id.casefold())
             self._note("capture", arm_id=arm_id, image_id=image_id)
 

@@ -110,7 +110,7 @@ class Machines:
             mishaps.forget(self._core, resource)
 
     def capture(self, vm: Resource, image_id: str) -> None:
-        """Make the disk of a generalised machine bootable under the image's id. Raises ArmError."""
+        """Make the disk of a machine bootable under the image's id. Raises ArmError."""
         try:
             self._core.driver.delete_image(image_id)
             self._core.driver.capture(vm.id, image_id)

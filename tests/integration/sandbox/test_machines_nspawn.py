@@ -152,11 +152,14 @@ def test_a_machine_can_be_frozen_and_can_die_without_a_word(lab: Lab) -> None:
 
 
 def test_an_image_of_a_machine_boots_as_another_machine(lab: Lab) -> None:
-    with pytest.raises(MachineError, match="Conflict"):
-        lab.driver.capture(TWO, IMAGE)
     old = lab.out(
         "node-2", "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub; echo baked | sudo tee /opt/baked >/dev/null"
     )
+    lab.driver.capture(TWO, IMAGE)
+    assert lab.out("node-2", "cat /opt/baked") == "baked"
+    with pytest.raises(MachineError, match="Conflict"):
+        lab.driver.capture(TWO, IMAGE)
+    lab.driver.delete_image(IMAGE)
     lab.driver.deallocate(TWO)
     lab.driver.capture(TWO, IMAGE)
     lab.driver.delete(TWO)

@@ -77,6 +77,23 @@ def test_a_captured_image_stands_on_the_layers_of_its_machine(tmp_path: Path) ->
     assert list((tmp_path / "upper").iterdir()) == []
 
 
+def test_an_image_of_a_machine_that_runs_is_a_copy(tmp_path: Path) -> None:
+    images = Images(tmp_path / "images", tmp_path / "base")
+    write_first_disk(SPEC, tmp_path / "upper")
+    (tmp_path / "upper/file").write_text("x")
+    below = images.layers("debian-13")
+    images.copy("/images/one", tmp_path / "upper", below)
+    assert (tmp_path / "upper/file").read_text() == "x"
+    assert (tmp_path / "upper/var/lib/cloud/seed").is_dir()
+    root, *rest = images.layers("/images/one")
+    assert rest == below
+    assert [path.name for path in Path(root).rglob("*") if path.is_file()] == ["file"]
+    with pytest.raises(MachineError, match="cannot copy"):
+        images.copy("/images/two", tmp_path / "nothing", below)
+    with pytest.raises(MachineError, match="ImageNotFound"):
+        images.layers("/images/two")
+
+
 def test_a_deleted_image_stays_until_nothing_stands_on_it(tmp_path: Path) -> None:
     images = Images(tmp_path / "images", tmp_path / "base")
     (tmp_path / "upper").mkdir()

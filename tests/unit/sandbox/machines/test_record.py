@@ -89,8 +89,9 @@ def test_what_the_booting_driver_refuses_is_refused(tmp_path: Path) -> None:
     driver.create(spec())
     with pytest.raises(MachineError, match="Conflict"):
         driver.create(spec("/VM/A"))
+    driver.capture("/vm/a", "/images/one")
     with pytest.raises(MachineError, match="Conflict"):
-        driver.capture("/vm/a", "/images/one")
+        driver.capture("/vm/a", "/images/ONE")
     with pytest.raises(MachineError, match="Conflict"):
         driver.remove_network("/v/1")
     with pytest.raises(MachineError, match="NotFound"):

@@ -78,6 +78,28 @@ def test_the_newest_version_of_a_definition_boots_what_was_captured(cloud: Cloud
     assert instance["properties"]["storageProfile"]["imageReference"]["exactVersion"] == "1.10.0"
 
 
+def test_a_version_can_be_made_of_a_machine_that_runs(cloud: Cloud, source: str) -> None:
+    machine = f"{COMPUTE}/virtualMachines/maker"
+    profile = cloud.ok("GET", machine)["properties"]
+    address = {"name": "ip", "properties": {"subnet": {"id": cloud.subnet}}}
+    nic = {"name": "nic", "properties": {"ipConfigurations": [address]}}
+    running = f"{COMPUTE}/virtualMachines/busy"
+    body = {
+        "hardwareProfile": profile["hardwareProfile"],
+        "storageProfile": {"imageReference": {"id": source}},
+        "osProfile": {**profile["osProfile"], "computerName": "busy"},
+        "networkProfile": {"networkInterfaceConfigurations": [nic]},
+    }
+    assert cloud.run("PUT", running, {"location": "westeurope", "properties": body})["status"] == "Succeeded"
+    definition(cloud)
+    storage = {"storageProfile": {"source": {"virtualMachineId": running}}, "publishingProfile": {}}
+    version = f"{DEFINITION}/versions/1.0.0"
+    assert cloud.run("PUT", version, {"location": "westeurope", "properties": storage})["status"] == "Succeeded"
+    assert cloud.ok("GET", f"{running}/instanceView")["statuses"][-1]["code"] == "PowerState/running"
+    cloud.scale_set("pool", 1, profile={"storageProfile": {"imageReference": {"id": version}}})
+    assert cloud.driver.created[-1].image == version
+
+
 def test_a_version_outlives_the_image_that_it_was_made_of(cloud: Cloud, source: str) -> None:
     definition(cloud)
     publish(cloud, source, "1.0.0")
