@@ -43,7 +43,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view imp
 # How often the plan is tried against itself before what it then has is taken.
 _TRIES = 12
 # How many other purchases are tried where the next pass would buy more on top of the cheapest.
-_OTHERS = 4
+_OTHERS = 2
 # Up to so many jobs of several pieces, other ways to place them are tried.
 _FEW = 500
 
