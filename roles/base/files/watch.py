@@ -20,8 +20,8 @@ from node import Configuration, JoinError, Mount, say
 SERVICE = "azure-hpc-watch.service"
 EVENTS = "/metadata/scheduledevents?api-version=2020-07-01"
 # Seconds. Azure waits at least five minutes for a machine that it has told of its end.
-LISTEN = 5.0
 INTERVAL = float(os.environ.get("AZURE_HPC_WATCH_SECONDS", "60"))
+LISTEN = min(5.0, INTERVAL / 12)
 ANSWER = 20.0
 STRIKES = 3
 ROOM = 64 * 2**20  # bytes
