@@ -148,7 +148,6 @@ def test_a_node_that_runs_jobs_is_drained_when_a_mount_dies_as_long_as_it_is_thi
     monkeypatch.setattr(join.node, "CONFIGURATION", tmp_path / "join.json")
     monkeypatch.setattr(join.node, "RUN", tmp_path)
     monkeypatch.setattr(join.node, "run", commands)
-    monkeypatch.setattr(join, "fetch_key", lambda _configuration, attempts: None)
     monkeypatch.setattr(join, "runs", lambda: True)
     monkeypatch.setattr(node, "read_metadata", lambda: join.Identity(ID, ("10.20.16.4",)))
     join.refuse("mounts: /data: Stale file handle")
