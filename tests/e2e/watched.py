@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from demo.__main__ import HEAD, LOGIN
-from demo.session import INVENTORY, ROOT, Session
+from demo.session import INVENTORY, ROOT, DemoError, Session
 from tests.e2e import scenarios
 
 DASHBOARDS = ROOT / "roles/monitoring/files/dashboards"
@@ -60,13 +60,27 @@ def watched(session: Session) -> Known:
     known = Known(scenarios.job(session, identity)["nodes"])
     try:
         fresh = f'up{{instance="{known.node}"}} == 1'
-        session.wait("Prometheus to ask the node", lambda: ask(session, fresh), 120)
+        session.wait("Prometheus to ask the node", lambda: ask(session, fresh), 240)
         running = 'azure_hpc_jobs{state="running"} > 0'
-        session.wait("Prometheus to know the job", lambda: ask(session, running), 120)
+        session.wait("Prometheus to know the job", lambda: ask(session, running), 240)
         look(session, known)
+    except DemoError as error:
+        raise DemoError(f"{error}\n{trouble(session)}") from error
     finally:
         session.ssh(LOGIN, f"scancel {identity}")
     return known
+
+
+def trouble(session: Session) -> str:
+    """What there is to see where Prometheus does not find what it should."""
+    commands = (
+        "systemctl status --no-pager azure-hpc-metrics.timer azure-hpc-metrics.service prometheus.service",
+        "cat /var/lib/azure_hpc/monitoring/nodes.json /var/lib/prometheus/node-exporter/azure_hpc.prom",
+        "sudo journalctl --no-pager -n 20 -u azure-hpc-metrics -u prometheus",
+        "squeue; scontrol show nodes --oneliner; date",
+    )
+    told = session.ssh(HEAD, "; ".join(commands) + "; true")
+    return f"{by(session, 'up', 'instance')}\n{told}"
 
 
 def look(session: Session, known: Known) -> None:

@@ -219,12 +219,15 @@ def node_state(node: QueueNode) -> str:
 def targets(
     queue: Queue, kinds: t.Sequence[Kind] = (), cluster: str = "", port: int = _EXPORTER_PORT
 ) -> list[dict[str, t.Any]]:
-    """The nodes that Prometheus should ask, as its file_sd has them: those that are up and have an address."""
+    """The nodes that Prometheus should ask, as its file_sd has them: those that have a machine.
+
+    Also those that the scheduler calls down: what they say themselves tells more about why.
+    """
     find = _finder(kinds)
     found = []
     for node in queue.nodes:
         address = node.address or node.hostname or node.name
-        if node_state(node) not in UP or not address:
+        if node_state(node) not in (*UP, "down") or ("CLOUD" in node.flags and not node.instance_id):
             continue
         kind = find(node)
         labels = {

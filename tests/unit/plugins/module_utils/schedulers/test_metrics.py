@@ -178,15 +178,25 @@ def test_a_name_keeps_its_characters() -> None:
     assert value(samples, "azure_hpc_user_jobs", user=hostile, state="running") == 1
 
 
-def test_prometheus_asks_nodes_that_are_up_and_have_an_address() -> None:
+def slurm_node(number: int, *flags: str, address: str = "") -> QueueNode:
+    claim = f"/instances/{number}" if address else ""
+    name = f"htc-d4sv5-{number}"
+    return QueueNode(name, frozenset({"CLOUD", *flags}), address=address or name, instance_id=claim, cpus=4)
+
+
+def test_prometheus_asks_nodes_that_have_a_machine() -> None:
     nodes = (
-        QueueNode("htc-d4sv5-2", frozenset({"IDLE"}), address="10.20.16.5", cpus=4),
-        QueueNode("htc-d4sv5-1", frozenset({"MIXED", "DRAIN"}), address="10.20.16.4", cpus=4),
-        QueueNode("htc-d4sv5-3", frozenset({"IDLE", "POWERED_DOWN"}), address="htc-d4sv5-3"),
-        QueueNode("htc-d4sv5-4", frozenset({"DOWN"}), address="10.20.16.9"),
+        slurm_node(2, "IDLE", address="10.20.16.5"),
+        slurm_node(1, "MIXED", "DRAIN", address="10.20.16.4"),
+        slurm_node(3, "IDLE", "POWERED_DOWN"),
+        slurm_node(4, "ALLOCATED", "NOT_RESPONDING", address="10.20.16.9"),
+        slurm_node(5, "DOWN"),
+        slurm_node(6, "ALLOCATED", "POWERING_UP", address="10.20.16.11"),
+        QueueNode("static", frozenset({"IDLE"}), address="static"),
     )
     found = metrics.targets(Queue("slurm", "", 1, nodes=nodes), KINDS, "demo")
-    assert [one["targets"] for one in found] == [["10.20.16.4:9100"], ["10.20.16.5:9100"]]
+    addresses = ["10.20.16.4", "10.20.16.5", "10.20.16.9", "static"]
+    assert [one["targets"] for one in found] == [[f"{address}:9100"] for address in addresses]
     assert found[0]["labels"] == {
         "instance": "htc-d4sv5-1",
         "hpc_cluster": "demo",
