@@ -87,7 +87,7 @@ class Answers:
             return job.blocked or job.reason or "the scheduler holds it"
         if all(one.id != job.id for one in self._pass.waiting(self._pass.demand.classes[number])):
             return self._when(job)
-        if self._pass.later:
+        if self._pass.packer.later:
             return "machines that are on their way have room for it"
         return f"{found.reason}{self._holders(found.scope)}"
 

@@ -133,6 +133,20 @@ def place(packer: Packer, gangs: Gangs, item: JobClass, count: int) -> int:
     if item.one_group:
         return gangs.place(item, count)
     done = 0
-    while done < count and packer.place_job(item):
+    while done < count and (packer.place_job(item) or _on_one_size(packer, item)):
         done += 1
     return done
+
+
+def _on_one_size(packer: Packer, item: JobClass) -> bool:
+    """Where what is cheapest for each piece goes beyond a limit, all of them on one size may not."""
+    shop = packer.shop
+    if shop is None:
+        return False
+    for option in shop.options(item):
+        shop.narrow(option)
+        placed = packer.place_job(item)
+        shop.narrow(None)
+        if placed:
+            return True
+    return False

@@ -59,8 +59,7 @@ class Trial(t.NamedTuple):
 class Mix:
     """Packs and buys for the jobs of one piece that a packer has left; the packer itself is not changed.
 
-    ``others`` are other purchases that would do, per scale set, the cheapest first. ``later``: some jobs are left out,
-    and nothing is bought for them, because machines that are on their way have room for them if they are packed well.
+    ``others`` are other purchases that would do, per scale set, the cheapest first.
     """
 
     def __init__(self, base: Packer, market: Market, limits: Limits, only: t.Optional[Choice] = None) -> None:
@@ -72,7 +71,6 @@ class Mix:
         self._advice, self._blend = Advice(), Advice()
         self._tries = 0
         self.others: list[dict[str, int]] = []
-        self.later = False
 
     def pack(self, buying: bool) -> tuple[Packer, t.Optional[Store]]:
         """Pack; ``buying``: what does not fit goes onto the cheapest new nodes that were found."""
@@ -92,8 +90,12 @@ class Mix:
         found.append(self._packed(Way(PATTERNS, ()), None))
         if self._holds_all(found[-1]):
             return found[-1], None
-        self.later = buying and self._enough()
-        return self._buy(trials) if buying and not self.later else (min(found, key=lambda one: sum(one.left)), None)
+        later = buying and self._enough()
+        if buying and not later:
+            return self._buy(trials)
+        fullest = min(found, key=lambda one: sum(one.left))
+        fullest.later = later
+        return fullest, None
 
     def _enough(self) -> bool:
         """Whether machines that are on their way are enough as far as the advice goes.
@@ -103,7 +105,10 @@ class Mix:
         stacks = (one for one in self._base.stacks if one.tags and one.fresh and not one.used)
         coming = sum(one.kind.worth * len(one.tags) for one in stacks if not isinstance(one.tags[0], Node))
         new = sum(count * pool.kind.worth for (_c, pool, _r), count in zip(self._pools.choices, self._advice.new))
-        return new < max(_TINY, _SLACK * coming) and coming > 0
+        held = sum(sum(pattern.values()) * count for _key, pattern, count in self._advice.patterns)
+        held += sum(self._advice.shares.values())
+        wanted = sum(self._base.left[item.number] for item in self._items)
+        return held > wanted - 0.01 and new < max(_TINY, _SLACK * coming) and coming > 0
 
     def _holds_all(self, packer: Packer) -> bool:
         return not any(packer.left[item.number] for item in self._items)

@@ -16,15 +16,17 @@ from dataclasses import replace
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import plan as steps
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster, NodeArray
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet, ScaleSet
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, ScaleSetSpec
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import SCATTER, Job, Queue
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import listing, plain
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.basket import Basket, Machines, together
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions, not_read
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass, demand, order
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.failures import remember
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.gangs import Gangs, place
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.keeping import Keeper
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.lifecycle import Life
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits, Room
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.loose import (
@@ -34,6 +36,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.loose im
     tightened,
 )
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.mix import Mix, hardness
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.moves import in_vain
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import Node, NodeView, Stacks
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.outlook import Outlook, Verdict
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer, Stack
@@ -78,11 +81,9 @@ class Pass:
             cluster, layout, self.view.scale_sets, catalog, now, self._counted(), self.decided.leaving()
         )
         self.specs: dict[str, ScaleSetSpec] = {spec.name.casefold(): spec for spec in layout.scale_sets}
-        self.sold: dict[str, int] = {}
+        self.basket = Basket(self.market, self.limits, self.specs)
         self._outlook: t.Optional[Outlook] = None
         self._others: list[dict[str, int]] = []
-        # Some jobs have no node in this plan, and get none bought: machines that are on their way have room for them.
-        self.later = False
         self.packer = self._pack()
 
     def _counted(self) -> dict[str, int]:
@@ -92,6 +93,11 @@ class Pass:
             if self.view.ordered(item):
                 kept[key] = kept.get(key, 0) + self.view.ordered(item)
         return kept
+
+    @property
+    def sold(self) -> Machines:
+        """The machines that the plan buys, per scale set."""
+        return self.basket.sold
 
     def supply(self) -> list[Stack]:
         """What is there: nodes that are up, machines that boot, those that are ordered, and what the plan buys."""
@@ -114,33 +120,47 @@ class Pass:
         packer = self._settled()
         if not self.sold or self._short(packer):
             return packer
+        packer = self._spared(packer)
         for choice in self.market.choices:
-            best, cost = dict(self.sold), self._cost()
+            best, cost = dict(self.sold), self.basket.cost()
             if self._floor(choice) >= cost - 1e-9:
                 continue
-            self._exchange({})
+            self.basket.exchange({})
             # What is bought has to be enough for the next pass, too, which looks at all sizes first.
             found = self._until_enough(None, self._until_enough(choice))
-            if sum(found.left) <= sum(packer.left) and self._cost() < cost - 1e-9:
+            if sum(found.left) <= sum(packer.left) and self.basket.cost() < cost - 1e-9:
                 packer = found
             else:
-                self._exchange(best)
+                self.basket.exchange(best)
         return packer
 
     def _settled(self) -> Packer:
         """Pack and buy until nothing more is bought, in the way that then costs the least."""
         packer = self._until_enough(None)
         for other in self._others[:_OTHERS]:
-            best, cost = dict(self.sold), self._cost()
-            self._exchange(other)
-            if self._cost() >= cost - 1e-9:
-                self._exchange(best)
+            best, cost = dict(self.sold), self.basket.cost()
+            self.basket.exchange(other)
+            if self.basket.cost() >= cost - 1e-9:
+                self.basket.exchange(best)
                 break
             found = self._until_enough(None)
-            if sum(found.left) <= sum(packer.left) and self._cost() < cost - 1e-9:
+            if sum(found.left) <= sum(packer.left) and self.basket.cost() < cost - 1e-9:
                 packer = found
             else:
-                self._exchange(best)
+                self.basket.exchange(best)
+        return packer
+
+    def _spared(self, packer: Packer) -> Packer:
+        """Do without new nodes whose jobs fit onto nodes that are there, if the next pass can do without them, too."""
+        spare = in_vain(packer)
+        if spare:
+            before = dict(self.sold)
+            self.basket.exchange({key: count - spare.get(key, 0) for key, count in before.items()})
+            found = self._until_enough(None)
+            if sum(found.left) <= sum(packer.left) and self.basket.cost() < self.basket.cost(before) - 1e-9:
+                packer = found
+            else:
+                self.basket.exchange(before)
         return packer
 
     def _until_enough(self, only: t.Optional[Choice], before: t.Optional[Packer] = None) -> Packer:
@@ -153,25 +173,12 @@ class Pass:
             packer, sold = self._try(only)
             others = self._others if others is None else others
             if not sold:
-                if self.later and before is not None:
-                    packer, self.later = before, False
+                packer = before if packer.later and before is not None else packer
                 break
             before = packer
-            self.sold = _sum(self.sold, sold)
+            self.basket.put(sold)
         self._others = others or []
         return packer
-
-    def _exchange(self, sold: dict[str, int]) -> None:
-        """Give back what is bought and buy this instead."""
-        self._give_back(self.sold)
-        for key, count in sold.items():
-            self.limits.take(self.specs[key], count)
-        self.sold = dict(sold)
-
-    def _cost(self) -> float:
-        """USD/hour of what is bought."""
-        prices = {spec.name.casefold(): one.price for one in self.market.choices for spec, _kind in one.kinds}
-        return sum(prices[key] * count for key, count in self.sold.items())
 
     def _floor(self, choice: Choice) -> float:
         """Less than what any plan with this size alone costs; endless if it cannot take all jobs that any size can."""
@@ -195,9 +202,9 @@ class Pass:
         if self.life.braked or not self.demand.classes:
             return self._all(None, None)
         packer, sold = self._all(Store(self.market, self.limits, only), only)
-        if self.later or not self._short(packer):
+        if packer.later or not self._short(packer):
             return packer, sold
-        self._give_back(sold)
+        self.basket.give_back(sold)
         store = Store(self.market, self.limits, only)
         packer = self._in_order(Packer(self.demand, self.supply(), self.market.kinds.values(), store))
         return packer, {key: count for key, count in store.sold.items() if count}
@@ -206,9 +213,9 @@ class Pass:
         """Pack everything, the jobs that are hard to place first, whatever their turn is."""
         if any(map(is_loose, self.demand.classes)):
             found, sold = self._first_hard(store, only, True)
-            if tightened(found, self.demand, self.later):
+            if tightened(found, self.demand, found.later):
                 return found, sold
-            self._give_back(sold)
+            self.basket.give_back(sold)
             if store is not None:
                 store.sold.clear()
         return self._first_hard(store, only, False)
@@ -229,18 +236,14 @@ class Pass:
                         store.close()
                     packer = other
                     break
-        sold, self._others, self.later = dict(store.sold) if store else {}, [], False
+        sold, self._others = dict(store.sold) if store else {}, []
         packer = loosened(packer) if loosely else packer
         if any(packer.left[item.number] for item in packer.demand.classes if item.size == 1):
             mix = Mix(packer, self.market, self.limits, only)
             packer, more = mix.pack(store is not None)
-            self._others, self.later = [_sum(sold, other) for other in mix.others], mix.later
-            sold = _sum(sold, more.sold if more else {})
+            self._others = [together(sold, other) for other in mix.others]
+            sold = together(sold, more.sold if more else {})
         return packer, {key: count for key, count in sold.items() if count}
-
-    def _give_back(self, sold: t.Mapping[str, int]) -> None:
-        for key, count in sold.items():
-            self.limits.take(self.specs[key], -count)
 
     def _with_several(
         self, several: t.Sequence[JobClass], store: t.Optional[Store], fewest: bool, turned: bool
@@ -288,10 +291,11 @@ class Pass:
 
     def _buy_kept(self) -> None:
         """Machines that node arrays keep, whatever jobs need; then again, as the next pass may put jobs onto them."""
+        keeper = Keeper(self.cluster, self.view, self.life, self.market, self.limits, self.basket)
         missing: dict[str, int] = {}
         for _unused in range(0 if self.life.braked else _TRIES):
-            before = dict(self.sold)
-            missing = {array.name: self._keep(array) for array in self._keeping()}
+            before = self.sold
+            missing = keeper.buy(self.packer)
             if self.sold == before:
                 break
             found = self._until_enough(None, self.packer)
@@ -299,37 +303,7 @@ class Pass:
                 break
             self.packer = found
         for name, count in missing.items():
-            if count > 0:
-                text = f"node array {name} is to keep {count} more nodes than the limits allow now"
-                self.decided.unmet((), text)
-
-    def _keeping(self) -> list[NodeArray]:
-        arrays = sorted(self.cluster.node_arrays, key=lambda one: one.name)
-        return [array for array in arrays if array.min_nodes or array.warm_nodes]
-
-    def _ordered_in(self, array: str) -> int:
-        return sum(self.view.ordered(item) for item in self.view.scale_sets.values() if item.node_array == array)
-
-    def _keep(self, array: NodeArray) -> int:
-        """Buy what a node array lacks; answers how many of it the limits do not allow."""
-        staying, spare = self.life.staying(self.packer.stacks)
-        new = sum(count for key, count in self.sold.items() if self.specs[key].node_array == array.name)
-        there = staying.get(array.name, 0) + self._ordered_in(array.name) + new
-        idle = spare.get(array.name, 0) + sum(
-            len(one.tags)
-            for one in self.packer.stacks
-            if one.tags and not one.used and _coming(one.tags[0]) == array.name
-        )
-        missing = max(array.min_nodes - there, array.warm_nodes - idle)
-        for choice in self.market.choices:
-            for spec, _kind in choice.kinds if choice.array == array.name else ():
-                count = min(missing, self.limits.room(spec).count) if missing > 0 else 0
-                if count > 0:
-                    self.limits.take(spec, count)
-                    key = spec.name.casefold()
-                    self.sold[key] = self.sold.get(key, 0) + count
-                    missing -= count
-        return missing
+            self.decided.unmet((), f"node array {name} is to keep {count} more nodes than the limits allow now")
 
     def _reason(self, key: str) -> str:
         """For which jobs the machines of a scale set are bought."""
@@ -413,7 +387,7 @@ class Pass:
         said: set[int] = set()
         for item in self.demand.classes:
             waiting = self.waiting(item)
-            if not waiting or (self.later and self.outlook.verdict(item).possible):
+            if not waiting or (self.packer.later and self.outlook.verdict(item).possible):
                 continue
             said.update(id(job) for job in waiting)
             found = self.verdict(item)
@@ -429,15 +403,3 @@ class Pass:
 
 def _left(packer: Packer, items: t.Iterable[JobClass]) -> int:
     return sum(packer.left[item.number] for item in items)
-
-
-def _coming(tag: t.Any) -> str:
-    """The node array of a machine that is ordered, or bought by this plan; '' for all others."""
-    if isinstance(tag, New):
-        return tag.spec.node_array
-    return tag.node_array if isinstance(tag, ScaleSet) else ""
-
-
-def _sum(one: t.Mapping[str, int], other: t.Mapping[str, int]) -> dict[str, int]:
-    """Machines per scale set."""
-    return {**one, **{key: one.get(key, 0) + count for key, count in other.items()}}

@@ -139,6 +139,12 @@ class Shop(t.Protocol):
     def refund(self, stacks: t.Sequence[Stack]) -> None:
         """Take back what was just bought."""
 
+    def options(self, item: JobClass) -> t.Sequence[t.Any]:
+        """The sizes of node arrays that pieces of such a job could be on."""
+
+    def narrow(self, option: t.Any) -> None:
+        """Sell only this size from now on; None: all."""
+
     def groups(self, item: JobClass, piece: Piece, near: bool) -> t.Sequence[tuple[str, int, int, float]]:
         """Groups in which nodes for the piece could be bought: name, how many, pieces and USD/hour for each.
 
@@ -147,7 +153,10 @@ class Shop(t.Protocol):
 
 
 class Packer:
-    """Nodes, and the jobs on them so far: ``placed`` per class. ``left`` are the jobs of each class without nodes."""
+    """Nodes, and the jobs on them so far: ``placed`` per class. ``left`` are the jobs of each class without nodes.
+
+    ``later``: nothing is bought for those that are left, because machines that are on their way have room for them.
+    """
 
     def __init__(
         self, demand: Demand, stacks: t.Iterable[Stack], sold: t.Iterable[Kind] = (), shop: t.Optional[Shop] = None
@@ -158,6 +167,7 @@ class Packer:
         self.placed: list[list[Placed]] = [[] for _unused in demand.classes]
         # Classes whose pieces were placed one by one: see `loose`.
         self.dealt: set[int] = set()
+        self.later = False
         self.left = [item.count for item in demand.classes]
         self._lists: dict[tuple[int, int], list[Stack]] = {}
         self._at: dict[tuple[int, int], int] = {}

@@ -105,6 +105,7 @@ class Store:
         self.sold: dict[str, int] = {}
         self._fitting: dict[tuple[int, int], list[tuple[Choice, int]]] = {}
         self._full: set[str] = set()
+        self._narrow: t.Optional[Choice] = None
 
     @property
     def cost(self) -> float:
@@ -133,6 +134,7 @@ class Store:
             self.fitting(item, piece),
             key=lambda one: (one[0].price / min(one[1], max(1, future)), one[0].price, one[0].array, one[0].vm_size),
         )
+        ranked = [one for one in ranked if self._narrow is None or one[0] is self._narrow]
         for choice, holds in ranked:
             nodes = max(1, wanted // holds)
             for spec, kind in self._open(choice, item, piece, group):
@@ -142,6 +144,16 @@ class Store:
                     return [new_stack(spec, kind, count)]
                 self._full.add(spec.name)
         return []
+
+    def options(self, item: JobClass) -> list[Choice]:
+        """See `packing.Shop`."""
+        found = {id(choice): choice for piece in item.pieces for choice, _holds in self.fitting(item, piece)}
+        return list(found.values())
+
+    def narrow(self, option: t.Optional[Choice]) -> None:
+        """See `packing.Shop`."""
+        self._narrow = option
+        self._full.clear()
 
     def take(self, spec: ScaleSetSpec, count: int) -> None:
         """Note that machines of a scale set are sold."""

@@ -13,7 +13,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.answers 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from .packed_world import FAST, GIB, GPU, LARGE, SMALL, World, array, cluster
+from .packed_world import BIG_MEMORY, FAST, GIB, GPU, LARGE, SMALL, World, array, cluster
 from .test_packed_properties import clusters, jobs, quick, served
 
 NEVER, WAITS = "azure_hpc: this job cannot start: ", "azure_hpc: waits: "
@@ -178,6 +178,15 @@ def test_pieces_that_share_the_only_node_of_a_scale_set() -> None:
     world = World(cluster(array("htc", SMALL, most=1)))
     world.submit("1", nodes=2, one_group=True)
     assert not told(world)
+
+
+def test_pieces_that_fit_the_limits_on_one_larger_node_only() -> None:
+    """Two of the cheaper nodes would be 32 vCPUs."""
+    world = World(cluster(array("mem", BIG_MEMORY), array("gpu", GPU), max_vcpus=24))
+    world.submit("1", memory=100 * GIB, nodes=2)
+    assert not told(world)
+    world.apply(*world.plan().azure)
+    assert world.machines(GPU) == 1
 
 
 @quick
