@@ -34,10 +34,11 @@ KNOWN: list[watched.Known] = []
 
 
 def go_wrong(session: Session) -> None:
-    KNOWN.append(watched.watched(session))
     for scenario in SCENARIOS:
         session.say((scenario.__doc__ or "").strip())
         SEEN[scenario.__name__] = scenario(session)
+    # Last: what the others expect to happen to machines must not be spoilt by one that is there already.
+    KNOWN.append(watched.watched(session))
 
 
 @pytest.fixture(scope="module")
@@ -136,14 +137,14 @@ def test_a_pass_that_was_killed_is_finished_by_the_next(outcome: Outcome) -> Non
 
 def test_prometheus_finds_every_machine_and_asks_it(outcome: Outcome) -> None:
     (known,) = KNOWN
-    assert known.up == {HEAD: 1.0, LOGIN: 1.0, known.node: 1.0}
-    assert set(known.memory) == set(known.up)
+    assert {name: known.up[name] for name in (HEAD, LOGIN, known.node)} == {HEAD: 1.0, LOGIN: 1.0, known.node: 1.0}
+    assert {HEAD, LOGIN, known.node} <= set(known.memory)
 
 
 def test_prometheus_knows_the_job_and_its_node(outcome: Outcome) -> None:
     (known,) = KNOWN
     assert [(one["user"], one["hpc_cluster"]) for one in known.jobs] == [("azureuser", "demo")]
-    assert [one["node_array"] for one in known.nodes] == ["htc"]
+    assert "htc" in [one["node_array"] for one in known.nodes]
 
 
 def test_dashboards_ask_for_what_there_is(outcome: Outcome) -> None:
