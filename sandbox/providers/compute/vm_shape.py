@@ -66,7 +66,7 @@ def new_body(rid: ResourceId, given: Json, location: str, size: Size, image: Ima
         disk["managedDisk"].setdefault("id", f"{group}/providers/Microsoft.Compute/disks/{disk['name']}")
     asked_disks = with_image_disks(storage.get("dataDisks") or [], image)
     disks = [data_disk(entry, storage_type=data_storage(entry, size, image), scale_set=False) for entry in asked_disks]
-    namedata_disks(rid, disks)
+    name_data_disks(rid, disks)
     profile = {"computerName": rid.name, **(asked.get("osProfile") or {})}
     properties: Json = {
         "hardwareProfile": {**asked.get("hardwareProfile", {}), "vmSize": size.name},
@@ -97,17 +97,20 @@ def new_body(rid: ResourceId, given: Json, location: str, size: Size, image: Ima
 
 
 def _network(asked: Json) -> Json:
-    """A ``networkProfile`` without the empty objects that templates leave where nothing was given."""
+    """A ``networkProfile`` without the empty objects that templates leave where nothing was given, and with what
+    becomes of the interfaces.
+    """
     entries = asked.get("networkInterfaces")
     if entries is None:
         return asked
-    tidied = [
-        {key: copy.copy(value) for key, value in entry.items() if key != "properties" or value} for entry in entries
-    ]
+    tidied = [{key: value for key, value in entry.items() if key != "properties"} for entry in entries]
+    for entry, given in zip(tidied, entries, strict=True):
+        if given.get("properties"):
+            entry["properties"] = {"deleteOption": "Detach", **given["properties"]}
     return {**asked, "networkInterfaces": tidied}
 
 
-def namedata_disks(rid: ResourceId, disks: list[Json]) -> None:
+def name_data_disks(rid: ResourceId, disks: list[Json]) -> None:
     """Give data disks names and ids where they have none yet."""
     for number, disk in enumerate(disks, start=2):
         managed = disk.get("managedDisk")
@@ -250,9 +253,6 @@ def updated(rid: ResourceId, known: Json, asked: Json, size: Size) -> Json:
     have["hardwareProfile"]["vmSize"] = size.name
     if want.get("networkProfile"):
         have["networkProfile"] = _network(want["networkProfile"])
-        for entry in have["networkProfile"].get("networkInterfaces") or []:
-            if "properties" in entry:
-                entry["properties"].setdefault("deleteOption", "Detach")
     if want.get("osProfile"):
         have["osProfile"] = merge(have.get("osProfile", {}), want["osProfile"])
     storage = want.get("storageProfile") or {}
@@ -274,7 +274,7 @@ def data_disks(rid: ResourceId, known: list[Json], storage: Json, size: Size) ->
         if own is not None and entry.get("createOption") != "Attach":
             disk = merge(own, {key: value for key, value in entry.items() if value not in ({}, None)})
         disks.append(disk)
-    namedata_disks(rid, disks)
+    name_data_disks(rid, disks)
     kept = {_which(disk) for disk in disks}
     gone = [{**disk, "toBeDetached": True} for disk in known if _which(disk) not in kept]
     return [*gone, *disks]
