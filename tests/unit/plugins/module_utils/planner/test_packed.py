@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import typing as t
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue impo
     Queue,
     QueueNode,
 )
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner import packed
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner import answers, packed
 
 from .packed_world import BIG_MEMORY, FAST, GIB, GPU, LARGE, NOW, SIZES, SMALL, World, array, cluster
 
@@ -559,3 +560,31 @@ def test_pieces_on_nodes_of_their_own_share_them_with_other_jobs() -> None:
     done = packed.Pass(world.cluster, world.layout, world.queue(), world.fleet(), world.catalog(), NOW)
     for job, tags in done.placements():
         assert len({id(tag) for tag in tags}) == (4 if job.id.startswith("spread") else 1)
+
+
+def test_machines_on_their_way_are_enough_however_tight_the_packing_was_that_they_were_bought_for() -> None:
+    made = cluster(array("htc", SMALL, LARGE, most=300), array("mem", BIG_MEMORY, most=300))
+    world, draw = World(made, adds_nodes=False), random.Random(7)
+    for number in range(150):
+        world.submit(str(number), cpus=draw.choice((1, 3, 5, 6, 7, 9, 11)), memory=draw.choice((1, 7, 19, 33)) * GIB)
+    first = packed.Pass(world.cluster, world.layout, world.queue(), world.fleet(), world.catalog(), NOW)
+    assert not any(first.packer.left)
+    world.apply(*world.plan().azure)
+    again = packed.Pass(world.cluster, world.layout, world.queue(), world.fleet(), world.catalog(), NOW)
+    # This time it finds no nodes for some of them: the same machines are enough, or they would not have been bought.
+    assert again.packer.later
+    assert any(again.packer.left)
+    assert not again.plan()
+    asked = answers.Answers(made, world.layout, world.queue(), world.fleet(), world.catalog(), NOW)
+    said = {asked.answer(str(number), 0)["why"] for number in range(150)}
+    assert "machines that are on their way have room for it" in said
+
+
+def test_jobs_that_a_limit_leaves_out_are_told_so_while_machines_are_on_their_way() -> None:
+    world = World(cluster(array("htc", LARGE, most=3)))
+    world.submit("first[]", cpus=16, tasks=3, priority=1.0)
+    world.settle()
+    world.submit("late", cpus=16)
+    plan = world.plan()
+    assert not grown(plan)
+    assert [step.text for step in of(plan, steps.Comment)] == ["azure_hpc: waits: node array htc has its 3 nodes"]
