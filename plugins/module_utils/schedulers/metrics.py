@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue, QueueNode
 
+SLURM = "slurm"
 JOB_STATES = ("pending", "configuring", "running", "completing", "suspended")
 NODE_STATES = ("idle", "busy", "drained", "down", "powering_up", "powering_down", "powered_down")
 UP = ("idle", "busy", "drained")
@@ -153,13 +154,15 @@ def _nodes(queue: Queue, kinds: t.Sequence[Kind]) -> list[Family]:
             cpus.add(0, state=use, node_array=kind.node_array)
         cost.add(0, node_array=kind.node_array)
     for node in queue.nodes:
-        known, state = find(node), node_state(node)
+        known, state = find(node), node_state(node, queue.scheduler)
         array = known.node_array if known else array_of(node)
         nodes.add(1, state=state, node_array=array)
         if known is not None and state not in ("powered_down", "down"):
             cost.add(known.price, node_array=array)
         if state in UP:
-            busy = min(float(node.cpus), used[node.name] if node.flags else float(node.cpus - node.free_cpus))
+            busy = min(
+                float(node.cpus), used[node.name] if queue.scheduler == SLURM else float(node.cpus - node.free_cpus)
+            )
             cpus.add(busy, state="used", node_array=array)
             cpus.add(node.cpus - busy, state="free", node_array=array)
     return [nodes, cpus, cost]
@@ -197,10 +200,10 @@ def array_of(node: QueueNode) -> str:
     return dict(node.labels).get("node_array", "")
 
 
-def node_state(node: QueueNode) -> str:
-    """One of `NODE_STATES`."""
+def node_state(node: QueueNode, scheduler: str = SLURM) -> str:
+    """One of `NODE_STATES`. Slurm has words of its own for it, the others have ``up``, ``drained`` and ``jobs``."""
     flags = node.flags
-    if not flags:  # a scheduler other than Slurm
+    if scheduler != SLURM:
         if not node.up:
             return "down"
         return "drained" if node.drained else "busy" if node.jobs else "idle"
@@ -227,7 +230,7 @@ def targets(
     found = []
     for node in queue.nodes:
         address = node.address or node.hostname or node.name
-        if node_state(node) not in (*UP, "down") or ("CLOUD" in node.flags and not node.instance_id):
+        if node_state(node, queue.scheduler) not in (*UP, "down") or ("CLOUD" in node.flags and not node.instance_id):
             continue
         kind = find(node)
         labels = {

@@ -65,7 +65,7 @@ def test_every_scheduler_has_the_same_metrics_with_all_jobs_and_nodes(name: str)
     assert sum(samples["azure_hpc_jobs"].values()) == sum(max(1, job.tasks) for job in queue.jobs)
     assert sum(samples["azure_hpc_user_jobs"].values()) == sum(samples["azure_hpc_jobs"].values())
     assert sum(samples["azure_hpc_nodes"].values()) == len(queue.nodes)
-    up = [node for node in queue.nodes if metrics.node_state(node) in metrics.UP]
+    up = [node for node in queue.nodes if metrics.node_state(node, name) in metrics.UP]
     assert sum(samples["azure_hpc_cpus"].values()) == sum(node.cpus for node in up)
     assert value(samples, "azure_hpc_queue_readable", scheduler=name) == 1
     assert all(number >= 0 for family in samples.values() for number in family.values())
@@ -118,8 +118,9 @@ def test_nodes_cpus_and_cost_belong_to_their_array() -> None:
 
 def test_other_schedulers_say_themselves_what_is_free() -> None:
     labels = (("node_array", "htc"), ("vm_size", "d4sv5"))
-    node = QueueNode("n1", frozenset(), ("q",), cpus=4, up=True, jobs=1, free_cpus=3, labels=labels)
+    node = QueueNode("n1", frozenset({"FREE"}), ("q",), cpus=4, up=True, jobs=1, free_cpus=3, labels=labels)
     samples = shown(Queue("openpbs", "", 1, nodes=(node,)))
+    assert value(samples, "azure_hpc_nodes", node_array="htc", state="busy") == 1
     assert value(samples, "azure_hpc_cpus", node_array="htc", state="used") == 1
     assert value(samples, "azure_hpc_cost_dollars_per_hour", node_array="htc") == 0.25
 
