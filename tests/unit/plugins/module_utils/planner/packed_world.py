@@ -313,3 +313,15 @@ def shuffled(world: World, seed: int) -> tuple[Queue, Fleet]:
         order.shuffle(items)
     mixed = [replace(item, instances=tuple(order.sample(item.instances, len(item.instances)))) for item in sets]
     return replace(queue, jobs=tuple(jobs), nodes=tuple(nodes)), replace(fleet, scale_sets=tuple(mixed))
+
+
+def grown(plan: steps.Plan) -> dict[str, int]:
+    return {step.scale_set: step.capacity - step.current for step in plan.azure if isinstance(step, steps.Grow)}
+
+
+def of(plan: steps.Plan, kind: type) -> list[t.Any]:
+    return [step for step in (*plan.azure, *plan.scheduler) if isinstance(step, kind)]
+
+
+def unmet(plan: steps.Plan) -> str:
+    return "; ".join(one.reason for one in plan.unmet)
