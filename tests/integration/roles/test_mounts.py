@@ -43,8 +43,9 @@ UBUNTU = {**FACTS, "distribution": "Ubuntu", "distribution_version": "24.04", "d
 DEBIAN = {**UBUNTU, "distribution": "Debian", "distribution_version": "13", "distribution_major_version": "13"}
 
 
-def play(tmp_path: Path, tasks: list[Any], facts: dict[str, str] = FACTS, **variables: Any) -> str:
+def play(tmp_path: Path, tasks: list[Any], facts: dict[str, str] | None = None, **variables: Any) -> str:
     """What Ansible says; raises AssertionError with it when it fails."""
+    facts = facts or FACTS
     before = [
         {"ansible.builtin.set_fact": {**facts, "cacheable": True}},
         {"ansible.builtin.include_vars": str(ROLE / "defaults/main.yml")},
