@@ -7,6 +7,9 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+OWN_WORDS = ("accounts: ", "mounts: ")
+"""How the reasons begin by which nodes themselves say why they take no jobs."""
+
 
 @dataclass(frozen=True)
 class Chunk:

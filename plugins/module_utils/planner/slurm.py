@@ -14,7 +14,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog im
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, kept_nodes
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Queue
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import OWN_WORDS, Queue
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions, not_read
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.failures import error_code, remember
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits
@@ -32,8 +32,6 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view imp
 )
 
 GONE = PREFIX + "machine is gone"
-# How the reasons begin by which nodes themselves say why they do not join yet.
-OWN_WORDS = ("accounts: ", "mounts: ")
 
 
 def plan(cluster: Cluster, layout: Layout, queue: Queue, fleet: Fleet, catalog: Catalog, now: int) -> steps.Plan:
@@ -128,9 +126,11 @@ class Judge:
                 self._decided.comment(job, text)
 
     def _said(self, state: NodeState, machine: Machine) -> str:
-        """Why this machine says that it must not take jobs, if it does. Words of an earlier one do not count."""
+        """Why this machine says that it must not take jobs, if it does. Words of an earlier one do not count, as far as
+        Slurm tells when they were said."""
         node = state.node
-        own = node.reason.startswith(OWN_WORDS) and node.reason_at >= self._now - machine.age(self._now)
+        fresh = not node.reason_at or node.reason_at >= self._now - machine.age(self._now)
+        own = fresh and node.reason.startswith(OWN_WORDS)
         return node.reason if own else ""
 
     def _joined(self, state: NodeState) -> None:

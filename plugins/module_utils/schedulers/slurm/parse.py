@@ -14,7 +14,7 @@ import re
 import typing as t
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import hostlist
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue, QueueNode
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import OWN_WORDS, Job, Queue, QueueNode
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Output
 
 _ENDED = "done"
@@ -168,13 +168,19 @@ def _node(item: t.Mapping[str, t.Any], at: str) -> QueueNode:
         instance_id=_text(item, "instance_id"),
         address=_text(item, "address"),
         hostname=_text(item, "hostname"),
-        reason=_text(item, "reason"),
-        reason_at=_number(item, "reason_changed_at"),
+        reason=_text(item, "reason") or _own_words(item),
+        reason_at=_number(item, "reason_changed_at") if _text(item, "reason") else 0,
         cpus=_number(item, "cpus"),
         memory_mib=_number(item, "real_memory"),
         registered_at=_number(item, "slurmd_start_time"),
         last_busy=_number(item, "last_busy"),
     )
+
+
+def _own_words(item: t.Mapping[str, t.Any]) -> str:
+    """What a node says of itself as it joins, in its comment: slurmctld forgets reasons of nodes that are not drained."""
+    comment = _text(item, "comment")
+    return comment if comment.startswith(OWN_WORDS) else ""
 
 
 def _words(item: t.Mapping[str, t.Any], key: str, at: str) -> list[str]:

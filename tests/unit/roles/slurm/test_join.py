@@ -106,13 +106,19 @@ def test_slurmd_that_runs_with_other_options_is_restarted(monkeypatch: pytest.Mo
             "",
             ("state=drain", "reason=accounts: uid 2003 of carol is the uid of mallory"),
         ),
-        ("mounts: /data: gone", "", ("reason=mounts: /data: gone",)),
+        ("mounts: /data: gone", "", ("comment=mounts: /data: gone",)),
         ("", "State=IDLE+CLOUD+DRAIN Reason=accounts: uid 2003 [root@2026-11-20]", ("state=resume",)),
         (
             "",
-            "State=MIXED+CLOUD+POWERING_UP Reason=mounts: /data: gone [root@2026-11-20]",
-            ("reason=all file systems are mounted",),
+            "State=MIXED+CLOUD+POWERING_UP\n   Comment=mounts: /data: gone\n",
+            ("comment=",),
         ),
+        (
+            "",
+            "State=IDLE+CLOUD+DRAIN Reason=mounts: /data: gone [root@2026-11-20]\n   Comment=mounts: /data: gone",
+            ("state=resume", "comment="),
+        ),
+        ("", "State=IDLE+CLOUD\n   Comment=rack 7", None),
         ("", "Reason=bad disk [root@2026-11-20]", None),
     ],
 )

@@ -115,6 +115,22 @@ def test_claims_reasons_and_addresses_of_nodes_are_read() -> None:
     assert (nodes["hpc-2"].cpus, nodes["hpc-2"].memory_mib) == (4, 4000)
 
 
+@pytest.mark.parametrize(
+    ("reason", "comment", "told"),
+    [
+        ("", "mounts: /data: gone", ("mounts: /data: gone", 0)),
+        ("bad disk", "mounts: /data: gone", ("bad disk", 1700000000)),
+        ("", "vm=abc", ("", 0)),
+    ],
+)
+def test_what_a_node_says_of_itself_is_in_its_comment(reason: str, comment: str, told: tuple[str, int]) -> None:
+    found = documents("01-powering-up")
+    found["nodes"]["nodes"] = found["nodes"]["nodes"][:1]
+    found["nodes"]["nodes"][0].update(reason=reason, comment=comment, reason_changed_at=1700000000 if reason else 0)
+    (node,) = read(found).nodes
+    assert (node.reason, node.reason_at) == told
+
+
 def test_older_shapes_of_numbers_and_states_are_read_alike() -> None:
     found = documents("01-powering-up")
     plain = copy.deepcopy(found)
