@@ -178,7 +178,7 @@ def _node(item: t.Mapping[str, t.Any], at: str) -> QueueNode:
 
 
 def _own_words(item: t.Mapping[str, t.Any]) -> str:
-    """What a node says of itself as it joins, in its comment: slurmctld forgets reasons of nodes that are not drained."""
+    """What a node says of itself as it joins, in its comment: reasons of nodes that are not drained are forgotten."""
     comment = _text(item, "comment")
     return comment if comment.startswith(OWN_WORDS) else ""
 
