@@ -110,7 +110,8 @@ def killed_pass(session: Session) -> Seen:
     """A pass is killed the moment Azure has taken its growth: the next ones must finish the work, not repeat it."""
     begun = len(decisions(session))
     identity = submit(session, "--partition=hpc", "--nodes=2")
-    session.wait("Slurm to ask for nodes", lambda: "CONFIGURING" in job(session, identity)["job_state"], 60)
+    # The job is CONFIGURING a moment before its nodes are powered up, and the pass that is killed must find them so.
+    session.wait("Slurm to ask for nodes", lambda: "POWERING_UP" in session.ssh(LOGIN, "scontrol show nodes"), 60)
     before = growths(session)
     play = subprocess.Popen(
         session.playbook("autoscale"),
