@@ -120,10 +120,9 @@ class Judge:
             for job in state.jobs:
                 self._decided.comment(job, f"the machine for {state.name} {late}; another one is asked for")
             self._want(state)
-        elif self._said(state, machine):
+        elif said := self._said(state, machine):
             for job in state.jobs:
-                text = f"the machine for {state.name} is there, but {self._said(state, machine)}"
-                self._decided.comment(job, text)
+                self._decided.comment(job, f"the machine for {state.name} is there, but {said}")
 
     def _said(self, state: NodeState, machine: Machine) -> str:
         """Why this machine says that it must not take jobs, if it does. Words of an earlier one do not count, as far as
