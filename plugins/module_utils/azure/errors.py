@@ -235,3 +235,16 @@ def _details_of(error: t.Mapping[str, t.Any], depth: int = 0) -> list[dict[str, 
             if depth < 4:
                 found.extend(_details_of(detail, depth + 1))
     return found
+
+
+MAKE_ANOTHER = "make another one under another name"
+MOVE_DATA = f"{MAKE_ANOTHER}, move the data and delete this one"
+
+
+def refuse_change(name: str, kind: str, said: str, advice: str) -> t.NoReturn:
+    """Raise AzureError (PropertyChangeNotAllowed): ``said`` is what differs, and what Azure changes for no ``kind``."""
+    text = (
+        f"{name} exists with other settings, and Azure changes them for no {kind}: {said}. "
+        f"Give the settings that it has, or {advice}"
+    )
+    raise AzureError(text, code="PropertyChangeNotAllowed")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import datetime
 import typing as t
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import MOVE_DATA, AzureError, refuse_change
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.resources import Difference, Json, differences
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import lustre
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.lustre import RootSquash
@@ -105,11 +105,7 @@ def refuse_fixed(options: t.Mapping[str, t.Any], capacity: int | None, actual: J
     if not found:
         return
     said = "; ".join(f"{'.'.join(one.path)} is {_word(one.before)}, not {_word(one.after)}" for one in found)
-    text = (
-        f"{options['name']} exists with other settings, and Azure changes them for no file system: {said}. Give the "
-        "settings that it has, or make another one under another name, move the data and delete this one"
-    )
-    raise AzureError(text, code="PropertyChangeNotAllowed")
+    refuse_change(options["name"], "file system", said, MOVE_DATA)
 
 
 def _word(value: t.Any) -> str:

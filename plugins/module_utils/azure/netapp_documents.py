@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import MOVE_DATA, AzureError, refuse_change
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.resources import Difference, Json, differences
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import storage
 
@@ -121,11 +121,7 @@ def refuse_fixed(options: t.Mapping[str, t.Any], volume: Json, pool: Json) -> No
     if not found:
         return
     said = "; ".join(f"{one.path[-1]} is {_word(one.before)}, not {_word(one.after)}" for one in found)
-    text = (
-        f"{options['name']} exists with other settings, and Azure changes them for no volume: {said}. Give the "
-        "settings that it has, or make another one under another name, move the data and delete this one"
-    )
-    raise AzureError(text, code="PropertyChangeNotAllowed")
+    refuse_change(options["name"], "volume", said, MOVE_DATA)
 
 
 def _word(value: t.Any) -> str:

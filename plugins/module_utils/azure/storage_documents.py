@@ -6,7 +6,11 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import (
+    MAKE_ANOTHER,
+    AzureError,
+    refuse_change,
+)
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.resources import Difference, Json, differences
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import storage
 
@@ -92,11 +96,7 @@ def refuse_fixed(options: t.Mapping[str, t.Any], actual: Json) -> None:
         return
     names = {"isHnsEnabled": "hierarchical_namespace", "isNfsV3Enabled": "nfs"}
     said = "; ".join(f"{names.get(one.path[-1], one.path[0])} is {_word(one.before)}, not {one.after}" for one in found)
-    text = (
-        f"{options['name']} exists with other settings, and Azure changes them for no account: {said}. Give the "
-        "settings that it has, or make another one under another name"
-    )
-    raise AzureError(text, code="PropertyChangeNotAllowed")
+    refuse_change(options["name"], "account", said, MAKE_ANOTHER)
 
 
 def _word(value: t.Any) -> str:
