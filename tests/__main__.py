@@ -12,13 +12,9 @@ LANES = (("lint", "unit", "sanity", "integration", "molecule"), ("e2e", "conform
 
 
 def main() -> int:
-    """Answers 1 if a step failed."""
+    """Answers the worst exit status of a step."""
     signal.signal(signal.SIGTERM, side_by_side.on_terminate)
-    ended = side_by_side.run([_steps(names) for names in LANES])
-    print()
-    for name, (status, seconds) in ended.items():
-        print(f"{name:12} {seconds:6.0f} s  {'passed' if status == 0 else f'FAILED ({status})'}")
-    return int(any(status for status, _seconds in ended.values()))
+    return side_by_side.report(side_by_side.run([_steps(names) for names in LANES]))
 
 
 def _steps(names: Sequence[str]) -> side_by_side.Steps:

@@ -22,8 +22,7 @@ def main(arguments: list[str]) -> int:
         return 2
     signal.signal(signal.SIGTERM, side_by_side.on_terminate)
     pytest = [sys.executable, "-m", "pytest", "tests/conformance", "-v", *more]
-    ended = side_by_side.run([[(name, [*pytest, "-k", name])] for name in names])
-    return max(status for status, _seconds in ended.values())
+    return side_by_side.report(side_by_side.run([[(name, [*pytest, "-k", name])] for name in names]))
 
 
 if __name__ == "__main__":

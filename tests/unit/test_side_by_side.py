@@ -21,8 +21,24 @@ def test_a_failure_keeps_no_other_step_from_running(capfd: pytest.CaptureFixture
     ended = side_by_side.run(
         [[("one", python("print('a'); exit(3)")), ("three", python("print('b')"))], [("two", python("print('c')"))]]
     )
-    assert {name: status for name, (status, _seconds) in ended.items()} == {"one": 3, "two": 0, "three": 0}
+    assert {name: step.status for name, step in ended.items()} == {"one": 3, "two": 0, "three": 0}
     assert set(capfd.readouterr().out.splitlines()) == {"one   | a", "three | b", "two   | c"}
+
+
+def test_the_end_says_again_how_what_failed_ended_and_nothing_of_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    code = f"print(*range({side_by_side.LAST + 1}), sep='\\n'); exit(3)"
+    ended = side_by_side.run([[("fails", python(code)), ("passes", python("print('quiet')"))]])
+    capsys.readouterr()
+    assert side_by_side.report(ended) == 3
+    told, table = capsys.readouterr().out.split("\n\n")
+    assert told.splitlines()[1:] == [
+        "--- fails failed; its last lines were",
+        *(str(number + 1) for number in range(side_by_side.LAST)),
+    ]
+    assert [(line.split()[0], line.split(" s  ")[1]) for line in table.splitlines()] == [
+        ("fails", "FAILED (3)"),
+        ("passes", "passed"),
+    ]
 
 
 def test_steps_of_a_lane_follow_one_another_and_lanes_do_not_wait(tmp_path: Path) -> None:
