@@ -41,7 +41,7 @@ def job(session: Session, identity: str) -> dict[str, Any]:
     return dict(record)
 
 
-def serve(session: Session, identity: str, until: Callable[[dict[str, Any]], bool], timeout: float = 240) -> None:
+def serve(session: Session, identity: str, until: Callable[[dict[str, Any]], bool], timeout: float = 900) -> None:
     """Run passes until the job satisfies the condition."""
     deadline = time.monotonic() + timeout
     while not until(job(session, identity)):
@@ -111,7 +111,7 @@ def killed_pass(session: Session) -> Seen:
     begun = len(decisions(session))
     identity = submit(session, "--partition=hpc", "--nodes=2")
     # The job is CONFIGURING a moment before its nodes are powered up, and the pass that is killed must find them so.
-    session.wait("Slurm to ask for nodes", lambda: "POWERING_UP" in session.ssh(LOGIN, "scontrol show nodes"), 60)
+    session.wait("Slurm to ask for nodes", lambda: "POWERING_UP" in session.ssh(LOGIN, "scontrol show nodes"), 300)
     before = growths(session)
     play = subprocess.Popen(
         session.playbook("autoscale"),
@@ -121,7 +121,7 @@ def killed_pass(session: Session) -> Seen:
         start_new_session=True,
     )
     try:
-        session.wait("the pass to grow a scale set", lambda: growths(session) > before, 60, interval=0.05)
+        session.wait("the pass to grow a scale set", lambda: growths(session) > before, 300, interval=0.05)
     finally:
         os.killpg(play.pid, signal.SIGKILL)
         play.wait()

@@ -61,9 +61,9 @@ def watched(session: Session) -> Known:
     known = Known(scenarios.job(session, identity)["nodes"])
     try:
         fresh = f'up{{instance="{known.node}"}} == 1'
-        session.wait("Prometheus to ask the node", lambda: ask(session, fresh), 240)
+        session.wait("Prometheus to ask the node", lambda: ask(session, fresh), 900)
         running = 'azure_hpc_jobs{state="running"} > 0'
-        session.wait("Prometheus to know the job", lambda: ask(session, running), 240)
+        session.wait("Prometheus to know the job", lambda: ask(session, running), 900)
         look(session, known)
     except DemoError as error:
         raise DemoError(f"{error}\n{trouble(session)}") from error

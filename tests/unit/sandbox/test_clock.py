@@ -105,7 +105,7 @@ def test_work_that_waits_for_other_work_is_waited_for(slow: Arm, standing: Clock
 
 def test_what_waits_for_the_host_is_waited_for_too(slow: Arm, standing: Clock) -> None:
     gate = threading.Event()
-    slow.core.operations.register("boots", lambda run: gate.wait(20))
+    slow.core.operations.register("boots", lambda run: gate.wait(60))
     operation = begin(slow, "boots", 60)
     threading.Timer(0.05, gate.set).start()
     standing.advance(3600)

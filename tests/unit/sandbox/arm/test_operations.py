@@ -50,7 +50,7 @@ def poll(arm: Arm, url: str) -> Answer:
 
 def test_an_operation_is_in_progress_until_its_work_is_done(arm: Arm) -> None:
     gate = threading.Event()
-    add_things(arm, lambda run: gate.wait(5) and None)
+    add_things(arm, lambda run: gate.wait(60) and None)
     answer = arm.send("PUT", THING, {})
     status = poll(arm, answer.headers["Azure-AsyncOperation"])
     location = poll(arm, answer.headers["Location"])
@@ -94,7 +94,7 @@ def test_output_is_in_the_status_of_styles_that_have_it_and_in_the_location(arm:
 
 def test_an_exclusive_operation_refuses_a_second_one_and_names_the_first(arm: Arm) -> None:
     gate = threading.Event()
-    add_things(arm, lambda run: gate.wait(5) and None, exclusive=True)
+    add_things(arm, lambda run: gate.wait(60) and None, exclusive=True)
     first, second = arm.send("PUT", THING, {}), arm.send("PUT", THING, {})
     gate.set()
     arm.wait()
@@ -120,7 +120,7 @@ def test_a_refused_request_begins_nothing(arm: Arm) -> None:
 
 def test_what_a_dead_server_left_running_is_done_by_the_next(arm: Arm, reopen: Callable[[], Arm]) -> None:
     gate = threading.Event()
-    add_things(arm, lambda run: gate.wait(5) and None, args={"size": 3})
+    add_things(arm, lambda run: gate.wait(60) and None, args={"size": 3})
     answer = arm.send("PUT", THING, {})
     # The first core never writes again: that is what a kill is to the store.
     arm.core.operations.close()

@@ -289,7 +289,7 @@ def test_of_two_that_make_the_same_at_once_one_creates_and_one_updates(world: Ar
 
 def test_while_a_subnet_is_written_another_write_to_its_network_is_refused(world: Arm) -> None:
     held = threading.Event()
-    world.core.operations.register("network.virtualNetworks.settle", lambda _run: held.wait(20) and None)
+    world.core.operations.register("network.virtualNetworks.settle", lambda _run: held.wait(60) and None)
     try:
         body = {"properties": {"addressPrefix": "10.0.48.0/24"}}
         assert world.send("PUT", f"{NETWORK}/virtualNetworks/v/subnets/x", body).status == 201

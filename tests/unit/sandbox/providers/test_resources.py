@@ -76,7 +76,7 @@ def test_a_group_that_is_being_deleted_takes_nothing_new_and_is_deleted_once(arm
 
     def deleter(resource: Resource) -> None:
         calls.append(resource.id)
-        gate.wait(5)
+        gate.wait(60)
 
     add_thing(arm, "machines", 10, deleter)
     first, second = arm.send("DELETE", ""), arm.send("DELETE", "")

@@ -49,7 +49,7 @@ class Driver(RecordDriver):
         self.created: list[MachineSpec] = []
 
     def _wait(self) -> None:
-        if not self.gate.wait(20):
+        if not self.gate.wait(60):
             raise TimeoutError("the test never opened the gate")
 
     def create(self, spec: MachineSpec) -> None:

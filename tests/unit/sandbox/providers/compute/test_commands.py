@@ -29,7 +29,7 @@ class Guest:
 
     def __call__(self, arm_id: str, command: Command) -> Output:
         self.asked.append((arm_id, command))
-        assert self.gate.wait(20)
+        assert self.gate.wait(60)
         return self.output
 
 
