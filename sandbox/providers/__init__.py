@@ -27,6 +27,7 @@ PROVIDERS = (
     "storage",
     "storage_services",
     "storage_shares",
+    "storage_changes",
     "netapp",
     "monitor",
     "data_collection",

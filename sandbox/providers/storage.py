@@ -17,7 +17,7 @@ from sandbox.arm.operations import Run, Style, stamp
 from sandbox.arm.router import SUBSCRIPTION
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
-from sandbox.providers import blobs, common, storage_checks
+from sandbox.providers import blobs, common, storage_checks, storage_immutability, storage_shapes
 from sandbox.providers.storage_endpoints import CONTAINERS, Endpoints
 
 TYPE = "Microsoft.Storage/storageAccounts"
@@ -29,13 +29,6 @@ SKUS = (
     "Premium_LRS", "Premium_ZRS",
 )  # fmt: skip
 KINDS = ("Storage", "StorageV2", "BlobStorage", "FileStorage", "BlockBlobStorage")
-SERVICES = {
-    "Storage": ("blob", "queue", "table", "file"),
-    "StorageV2": ("dfs", "web", "blob", "queue", "table", "file"),
-    "BlobStorage": ("dfs", "blob", "table"),
-    "FileStorage": ("file",),
-    "BlockBlobStorage": ("dfs", "web", "blob"),
-}
 UNCHANGING = storage_checks.UNCHANGING
 SHAPE = {"location": str, "kind": str, "sku": {"name": str}, "identity": dict, "properties": {"accountType": str}}
 # Properties that are kept as they are given.
@@ -50,7 +43,7 @@ GIVEN = (
 LATER: dict[str, tuple[str, Any]] = {
     "allowCrossTenantReplication": ("2022", False),
     "minimumTlsVersion": ("2022", "TLS1_0"),
-    "allowBlobPublicAccess": ("2022", False),
+    "allowBlobPublicAccess": ("2019-06", False),
 }
 
 
@@ -126,10 +119,17 @@ class Accounts:
             "location": common.region(request, known),
             "tags": common.tags(given) or {},
         }
+        if given.get("extendedLocation"):
+            body["extendedLocation"] = {"type": "EdgeZone", **given["extendedLocation"]}
         if given.get("identity"):
-            identity = self._core.service("identity").system(str(request.id))
-            body["identity"] = {**given["identity"], **{k: identity[k] for k in ("principalId", "tenantId")}}
+            body["identity"] = self._identity(given["identity"], str(request.id))
         return body
+
+    def _identity(self, given: dict[str, Any], rid: str) -> dict[str, Any]:
+        if "SystemAssigned" not in str(given.get("type")):
+            return given
+        identity = self._core.service("identity").system(rid)
+        return {**{key: identity[key] for key in ("principalId", "tenantId")}, **given}
 
     def _properties(self, request: Request, resource: Resource) -> dict[str, Any]:
         given, body = request.body.get("properties") or {}, resource.body
@@ -141,16 +141,17 @@ class Accounts:
             **{key: given[key] for key in GIVEN if given.get(key) is not None},
             "networkAcls": storage_checks.acls(self._core, given.get("networkAcls") or {}),
             "supportsHttpsTrafficOnly": bool(secure),
-            "encryption": _encryption(given.get("encryption") or {}, born),
+            "encryption": given.get("encryption") or {},
             "provisioningState": "Succeeded",
             "creationTime": born,
-            "primaryEndpoints": _endpoints(body["name"], body["kind"], body["sku"]["name"]),
             "primaryLocation": body["location"],
             "statusOfPrimary": "available",
         }
-        if body["kind"] in ("StorageV2", "BlobStorage"):
-            made["accessTier"] = given.get("accessTier", "Hot")
-        return {**made, **_secondary(body)}
+        if given.get("accessTier"):
+            made["accessTier"] = given["accessTier"]
+        storage_immutability.apply(made, given, resource.properties, creating=True)
+        storage_shapes.derive(body, made, born)
+        return made
 
     def patch(self, request: Request) -> Answer:
         request.body = shapes.read(request.body, SHAPE)
@@ -160,22 +161,38 @@ class Accounts:
             name = (given.get("sku") or {}).get("name")
             if name:
                 resource.body["sku"] = {"name": name, "tier": name.split("_")[0]}
-                _replicate(resource)
-            for key in ("kind", "identity"):
-                if given.get(key):
-                    resource.body[key] = given[key]
+            if given.get("kind"):
+                resource.body["kind"] = given["kind"]
+            if given.get("identity"):
+                resource.body["identity"] = self._identity(given["identity"], resource.id)
             found = common.tags(given)
             if found is not None:
                 resource.body["tags"] = found
-            for key, value in (given.get("properties") or {}).items():
-                resource.properties[key] = storage_checks.acls(self._core, value) if key == "networkAcls" else value
+            self._merge(resource, given.get("properties") or {})
             storage_checks.check(resource.body, resource.properties)
             self._core.store.put(resource)
         self._endpoints.follow(resource.id)
         return Answer(200, _shown(resource, request.api_version))
 
+    def _merge(self, account: Resource, given: dict[str, Any]) -> None:
+        """What a PATCH says of properties: objects are merged, and what follows from them is made anew."""
+        properties = account.properties
+        storage_immutability.apply(properties, given, properties, creating=False)
+        for key, value in given.items():
+            if key == "networkAcls":
+                properties[key] = storage_checks.acls(self._core, value)
+            elif key in ("routingPreference", "azureFilesIdentityBasedAuthentication", "encryption") and value:
+                properties[key] = storage_shapes.merged(properties.get(key) or {}, value)
+            elif key != "immutableStorageWithVersioning":
+                properties[key] = value
+        storage_shapes.derive(account.body, properties, properties["creationTime"])
+
     def get(self, request: Request) -> Answer:
-        return Answer(200, _shown(self._core.require(request.id), request.api_version))
+        account = self._core.require(request.id)
+        body = _shown(account, request.api_version)
+        if "georeplicationstats" in request.query.get("$expand", "").lower():
+            body["properties"] |= storage_shapes.replication(account.body["sku"]["name"], _time(clock.now()))
+        return Answer(200, body)
 
     def list(self, request: Request) -> Answer:
         if request.group:
@@ -286,24 +303,6 @@ def account_of(core: Core, rid: ids.ResourceId) -> Resource:
     return core.require(ids.ResourceId(rid.subscription, rid.group, rid.namespace, rid.types[:1], rid.names[:1]))
 
 
-def _secondary(body: dict[str, Any]) -> dict[str, Any]:
-    """What an account tells of its copy in another region, if its SKU has one."""
-    sku, found = body["sku"]["name"], dict[str, Any]()
-    if "G" in sku.split("_")[1]:
-        pair = next(region.pair for region in common.REGIONS if region.name == body["location"])
-        found |= {"secondaryLocation": pair or body["location"], "statusOfSecondary": "available"}
-        if "RAG" in sku:
-            found["secondaryEndpoints"] = _endpoints(f"{body['name']}-secondary", body["kind"], sku)
-    return found
-
-
-def _replicate(account: Resource) -> None:
-    """Bring what an account tells of its copy to its present SKU."""
-    for key in ("secondaryLocation", "statusOfSecondary", "secondaryEndpoints"):
-        account.properties.pop(key, None)
-    account.properties.update(_secondary(account.body))
-
-
 def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
         text = (
@@ -331,23 +330,6 @@ def _shown_keys(keys: list[dict[str, str]], version: str) -> list[dict[str, str]
         }
         for at, key in enumerate(keys)
     ]
-
-
-def _encryption(given: dict[str, Any], born: str) -> dict[str, Any]:
-    services = {name: {"keyType": "Account", "enabled": True, "lastEnabledTime": born} for name in ("file", "blob")}
-    for name, wanted in (given.get("services") or {}).items():
-        services[name] = {"keyType": "Account", "enabled": True, "lastEnabledTime": born, **(wanted or {})}
-    extra: dict[str, Any] = {
-        key: given[key] for key in ("requireInfrastructureEncryption", "keyvaultproperties", "identity") if key in given
-    }
-    return {**extra, "services": services, "keySource": given.get("keySource", "Microsoft.Storage")}
-
-
-def _endpoints(name: str, kind: str, sku: str) -> dict[str, str]:
-    wanted = ("blob",) if kind == "Storage" and sku.startswith("Premium") else SERVICES[kind]
-    return {
-        service: f"https://{name}.{'z13.' if service == 'web' else ''}{service}.core.windows.net/" for service in wanted
-    }
 
 
 def _shown(resource: Resource, version: str) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def acls(core: Core, given: Json) -> Json:
     """``networkAcls`` as they are kept. 400 for a subnet that is not there or has no endpoint, and for bad prefixes."""
     rules = [_subnet_rule(core, rule) for rule in given.get("virtualNetworkRules") or []]
     addresses = [{"value": _prefix(str(rule.get("value"))), "action": "Allow"} for rule in given.get("ipRules") or []]
-    return {**ACLS, **given, "virtualNetworkRules": rules, "ipRules": addresses}
+    made = {**ACLS, **given, "virtualNetworkRules": rules, "ipRules": addresses}
+    return {**made, "defaultAction": str(made["defaultAction"]).capitalize()}
 
 
 def _subnet_rule(core: Core, rule: Json) -> Json:

@@ -15,7 +15,8 @@ from sandbox.arm.router import SUBSCRIPTION
 from sandbox.arm.store import Resource
 from sandbox.providers import common
 from sandbox.providers.kept import Kept
-from sandbox.providers.storage import KINDS, SERVICES, SKUS, TYPE
+from sandbox.providers.storage import KINDS, SKUS, TYPE
+from sandbox.providers.storage_shapes import SERVICES
 
 ACCOUNTS_PER_REGION = 250
 CORS: dict[str, Any] = {"cors": {"corsRules": []}}

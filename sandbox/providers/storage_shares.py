@@ -14,8 +14,9 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import stamp
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
-from sandbox.providers.storage import SERVICES, account_of
+from sandbox.providers.storage import account_of
 from sandbox.providers.storage_endpoints import SHARES, Endpoints
+from sandbox.providers.storage_shapes import SERVICES
 
 SHAPE = {"properties": {"shareQuota": int, "enabledProtocols": str, "rootSquash": str, "accessTier": str}}
 NAME = re.compile(r"(?=.{3,63}$)[a-z0-9]+(?:-[a-z0-9]+)*")

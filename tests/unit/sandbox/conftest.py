@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -43,8 +44,9 @@ class Arm:
 
     def send(self, method: str, path: str, body: Any = None, **query: str) -> Answer:
         """One request, below the group ``g`` unless the path begins with ``/subscriptions``."""
+        path, _mark, asked = path.partition("?")
         url = path if path.startswith("/subscriptions") else f"{GROUP}{path}"
-        given = {"api-version": "2025-04-01", **{f"${key}": value for key, value in query.items()}}
+        given = {"api-version": "2025-04-01", **dict(parse_qsl(asked)), **{f"${k}": v for k, v in query.items()}}
         request = Request(self.core, method, url, {}, given, {}, "https://management.azure.com", body)
         return dispatch(self.core, request)
 

@@ -125,3 +125,92 @@ def test_accounts_are_counted_by_region(arm: Arm) -> None:
         assert (usage["currentValue"], usage["name"]["value"]) == (count, "StorageAccounts")
     skus = arm.send("GET", f"{base}/skus").body["value"]
     assert {"StorageV2", "FileStorage"} <= {one["kind"] for one in skus}
+
+
+def test_an_update_keeps_what_it_does_not_name_and_brings_what_follows_from_it(arm: Arm) -> None:
+    create(arm, body={**BODY, "kind": "BlobStorage"})
+    given = {"encryption": {"services": {"blob": {"enabled": True, "keyType": "Account"}}}, "routingPreference": {}}
+    answer = arm.send("PATCH", ACCOUNT, {"kind": "StorageV2", "properties": given}).body["properties"]
+    assert set(answer["encryption"]["services"]["blob"]) == {"enabled", "keyType", "lastEnabledTime"}
+    assert "file" in answer["primaryEndpoints"]
+    route = {"routingPreference": {"publishMicrosoftEndpoints": True}}
+    answer = arm.send("PATCH", ACCOUNT, {"properties": route}).body["properties"]
+    assert answer["primaryEndpoints"]["microsoftEndpoints"]["blob"].startswith(
+        "https://account1-microsoftrouting.blob."
+    )
+    answer = arm.send("PATCH", ACCOUNT, {"properties": {"routingPreference": {"routingChoice": "InternetRouting"}}})
+    assert answer.body["properties"]["routingPreference"]["publishMicrosoftEndpoints"] is True
+
+
+def test_replication_is_told_when_asked_for(arm: Arm) -> None:
+    create(arm, body={**BODY, "sku": {"name": "Standard_RAGRS"}})
+    assert "geoReplicationStats" not in arm.send("GET", ACCOUNT).body["properties"]
+    told = arm.send("GET", f"{ACCOUNT}?$expand=geoReplicationStats").body["properties"]["geoReplicationStats"]
+    assert (told["status"], told["postFailoverRedundancy"]) == ("Live", "Standard_LRS")
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "code"),
+    [
+        ({"state": "Locked", "immutabilityPeriodSinceCreationInDays": 5}, None, 400),
+        ({"state": "Unlocked"}, None, 400),
+        ({"state": "Disabled", "immutabilityPeriodSinceCreationInDays": 5}, {"state": "Locked"}, 400),
+        ({"state": "Disabled", "immutabilityPeriodSinceCreationInDays": 5}, {"state": "Unlocked"}, 200),
+        ({"state": "Unlocked", "immutabilityPeriodSinceCreationInDays": 5}, {"state": "Locked"}, 200),
+    ],
+)
+def test_immutability_is_locked_step_by_step(
+    arm: Arm, first: dict[str, Any], then: dict[str, Any] | None, code: int
+) -> None:
+    wanted = {"immutableStorageWithVersioning": {"enabled": True, "immutabilityPolicy": first}}
+    made = arm.send("PUT", ACCOUNT, {**BODY, "properties": wanted})
+    if then is None:
+        assert made.body["error"]["code"] == "InvalidStorageAccountImmutabilityPolicy"
+        return
+    arm.wait()
+    change = {"immutableStorageWithVersioning": {"immutabilityPolicy": then}}
+    assert arm.send("PATCH", ACCOUNT, {"properties": change}).status == code
+
+
+def test_a_locked_policy_is_only_extended(arm: Arm) -> None:
+    policy = {"state": "Unlocked", "immutabilityPeriodSinceCreationInDays": 5}
+    wanted = {"immutableStorageWithVersioning": {"enabled": True, "immutabilityPolicy": policy}}
+    create(arm, body={**BODY, "properties": wanted})
+
+    def change(**policy: Any) -> int:
+        body = {"properties": {"immutableStorageWithVersioning": {"immutabilityPolicy": policy}}}
+        return arm.send("PATCH", ACCOUNT, body).status
+
+    assert change(state="Locked") == 200
+    assert change(immutabilityPeriodSinceCreationInDays=4) == 400
+    assert change(immutabilityPeriodSinceCreationInDays=9) == 200
+    assert change(allowProtectedAppendWrites=True) == 400
+    assert change(state="Unlocked") == 400
+
+
+def test_a_namespace_becomes_hierarchical(arm: Arm) -> None:
+    create(arm)
+    assert arm.send("POST", f"{ACCOUNT}/hnsonmigration?requestType=HnsOnValidationRequest").status == 202
+    arm.wait()
+    assert not arm.send("GET", ACCOUNT).body["properties"].get("isHnsEnabled")
+    assert arm.send("POST", f"{ACCOUNT}/hnsonmigration?requestType=Other").status == 400
+    assert arm.send("POST", f"{ACCOUNT}/aborthnsonmigration").body["error"]["code"] == "HnsMigrationNotFound"
+    assert arm.send("POST", f"{ACCOUNT}/hnsonmigration?requestType=HnsOnHydrationRequest").status == 202
+    arm.wait()
+    assert arm.send("GET", ACCOUNT).body["properties"]["isHnsEnabled"] is True
+
+
+def test_an_account_fails_over_to_its_copy(arm: Arm) -> None:
+    create(arm)
+    assert arm.send("POST", f"{ACCOUNT}/failover").body["error"]["code"] == "InvalidOperationForAccount"
+    other = ACCOUNT.replace("account1", "account2")
+    create(arm, other, {**BODY, "sku": {"name": "Standard_RAGRS"}})
+    assert arm.send("POST", f"{other}/failover?failoverType=Planned").status == 202
+    arm.wait()
+    account = arm.send("GET", other).body
+    assert (account["location"], account["properties"]["secondaryLocation"]) == ("northeurope", "westeurope")
+    assert arm.send("POST", f"{other}/failover").status == 202
+    arm.wait()
+    account = arm.send("GET", other).body
+    assert (account["location"], account["sku"]["name"]) == ("westeurope", "Standard_LRS")
+    assert "secondaryLocation" not in account["properties"]
