@@ -47,14 +47,17 @@ class SerialError(ValueError):
 
 
 def dump(value: t.Any) -> t.Any:
-    """The value as plain JSON data; sets come out sorted."""
+    """The value as plain JSON data that any reader of UTF-8 takes; sets come out sorted."""
+    if isinstance(value, str):
+        # JSON of a scheduler may say half a character (\ud800), and Ansible refuses a whole result for one of them.
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields: dict[str, t.Any] = {"step": _KINDS[type(value)]} if type(value) in _KINDS else {}
         for name in _names(type(value)):
             fields[name] = dump(getattr(value, name))
         return fields
     if isinstance(value, collections.abc.Mapping):
-        return {str(key): dump(item) for key, item in value.items()}
+        return {dump(str(key)): dump(item) for key, item in value.items()}
     if isinstance(value, (set, frozenset)):
         return sorted(dump(item) for item in value)
     if isinstance(value, (tuple, list)):

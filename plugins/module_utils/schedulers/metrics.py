@@ -48,7 +48,8 @@ class Family:
 
     def add(self, value: float, **labels: str) -> None:
         """Add to the sample with these labels."""
-        key = tuple(sorted(labels.items()))
+        # Escaped already here: Prometheus takes nothing of a file in which two samples have the same labels.
+        key = tuple(sorted((label, escaped(text)) for label, text in labels.items()))
         self.samples[key] = self.samples.get(key, 0.0) + value
 
     def lines(self) -> t.Iterator[str]:
@@ -56,7 +57,7 @@ class Family:
         yield f"# HELP {self.name} {escaped(self.help, quotes=False)}"
         yield f"# TYPE {self.name} gauge"
         for labels, value in sorted(self.samples.items()):
-            inside = ",".join(f'{name}="{escaped(text)}"' for name, text in labels)
+            inside = ",".join(f'{name}="{text}"' for name, text in labels)
             yield f"{self.name}{{{inside}}} {number(value)}" if inside else f"{self.name} {number(value)}"
 
 

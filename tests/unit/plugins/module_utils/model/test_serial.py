@@ -12,7 +12,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog im
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Cluster
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Queue
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +37,14 @@ KINDS: list[type[t.Any]] = [Cluster, Queue, Fleet, Catalog, Layout, plan.Plan]
 def test_every_value_survives_json(kind: type[t.Any], data: st.DataObject) -> None:
     value = data.draw(st.from_type(kind))
     assert serial.load(kind, json.loads(json.dumps(serial.dump(value)))) == value
+
+
+def test_half_a_character_of_a_job_does_not_hide_the_queue() -> None:
+    # Ansible refuses the whole result of a module with a text that is not UTF-8, which every user could bring about.
+    job = Job(json.loads('"1\\ud800"'), "pending", name=json.loads('"\\ud83d\\ude00 \\udc00"'))
+    found = serial.dump(Queue("custom", "c", 1, jobs=(job,)))
+    assert json.dumps(found, ensure_ascii=False).encode()
+    assert (found["jobs"][0]["id"], found["jobs"][0]["name"]) == ("1?", "\U0001f600 ?")
 
 
 def test_steps_carry_their_kind() -> None:

@@ -173,6 +173,15 @@ def test_no_name_that_people_choose_breaks_the_text(user: str, queue: str, reaso
     assert sum(samples["azure_hpc_user_jobs"].values()) == 2
 
 
+def test_names_that_look_alike_in_the_end_are_one_sample() -> None:
+    family = metrics.Family("jobs", "Jobs.")
+    for user in ("a" * 500 + "b", "a" * 500 + "c", "x\x1b", "x\ud800"):
+        family.add(1, user=user)
+    lines = [line for line in family.lines() if not line.startswith("#")]
+    assert len(lines) == len({line.rpartition(" ")[0] for line in lines}) == 2
+    assert "".join(lines).encode()
+
+
 def test_a_name_keeps_its_characters() -> None:
     hostile = 'a"b\\c\nd{}'
     samples = shown(Queue("htcondor", "", 1, (Job("1", "running", user=hostile),)), ())
