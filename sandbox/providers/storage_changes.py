@@ -66,8 +66,8 @@ class Changes:
         """The copy becomes the account, which has no copy from then on; a planned one exchanges the two."""
         account = self._core.require(request.id)
         if not account.properties.get("secondaryLocation"):
-            text = "Failover is not allowed for an account that has no secondary region."
-            raise ArmError(400, "InvalidOperationForAccount", text)
+            text = "Failover is not supported for the account: it has no secondary region."
+            raise ArmError(400, "FeatureNotSupportedForAccount", text)
         planned = request.query.get("failoverType", "").lower() == "planned"
         return self._core.operations.begin(
             request,

@@ -39,6 +39,8 @@ _PREMIUM = (
     ("P70", 16384, 18000, 750),
     ("P80", 32767, 20000, 900),
 )
+# What a copy tells of what its source tells.
+INHERITED = ("osType", "hyperVGeneration", "supportsHibernation", "supportedCapabilities", "securityProfile")
 # Kinds whose rates are what was asked for.
 MEASURED = ("UltraSSD_", "PremiumV2_")
 
@@ -50,16 +52,22 @@ def performance(sku: str, gib: int, given: Json) -> Json:
     """
     if sku.startswith(MEASURED):
         ultra = sku.startswith("UltraSSD_")
-        default = (max(100, gib), 13 if gib <= 16 else 25) if ultra else (3000, 125)
-        rates = zip(("diskIOPSReadWrite", "diskMBpsReadWrite"), default, strict=True)
-        shared = {"readOnly": given.get("readOnly", False), "maxShares": given.get("maxShares", 1)}
-        return {**shared, **{key: given.get(key) or value for key, value in rates}}
+        iops, rate = (max(100, gib), 13 if gib <= 16 else 25) if ultra else (3000, 125)
+        rates = {"diskIOPSReadWrite": iops, "diskMBpsReadWrite": rate}
+        if ultra:
+            rates |= {"diskIOPSReadOnly": iops, "diskMBpsReadOnly": rate}
+        return {**shared(given), **{key: given.get(key) or value for key, value in rates.items()}}
     if not sku.startswith("Premium_"):
-        return {"diskIOPSReadWrite": 500, "diskMBpsReadWrite": 60}
+        return {"diskIOPSReadWrite": 500, "diskMBpsReadWrite": 100 if sku.startswith("StandardSSD_") else 60}
     by_size = next((row for row in _PREMIUM if gib <= row[1]), _PREMIUM[-1])
     asked = next((row for row in _PREMIUM if row[0] == given.get("tier")), by_size)
     tier, _unused, iops, rate = max(by_size, asked, key=lambda row: row[1])
     return {"diskIOPSReadWrite": iops, "diskMBpsReadWrite": rate, "tier": tier}
+
+
+def shared(given: Json) -> Json:
+    """What measured disks tell of who else may have them."""
+    return {"readOnly": given.get("readOnly", False), "maxShares": given.get("maxShares", 1)}
 
 
 _TIERS = {"Premium": "Premium", "PremiumV2": "Premium", "UltraSSD": "Ultra"}
@@ -84,13 +92,16 @@ def finished(
     if source is not None:
         creation.setdefault("sourceUniqueId", source.properties.get("uniqueId", ""))
         gib = gib or source.properties.get("diskSizeGB")
-        told = {key: source.properties[key] for key in ("osType", "hyperVGeneration") if key in source.properties}
+        told = {key: source.properties[key] for key in INHERITED if key in source.properties}
         given = {**told, **given}
     if image is not None:
         gib = gib or image.gib
         of_image = _of_image(image)
         capabilities = {**of_image["supportedCapabilities"], **(given.get("supportedCapabilities") or {})}
         given = {**of_image, **given, "supportedCapabilities": capabilities}
+    gallery = list((creation.get("galleryImageReference") or {}).values())
+    if gallery:
+        creation.setdefault("imageReference", {"id": gallery[0]})
     upload = creation.get("uploadSizeBytes")
     gib = int(gib or (-(-upload // 1024**3) if upload else 30))
     sku = sku_of(body.get("sku", {}).get("name", "Standard_LRS"))
@@ -118,14 +129,15 @@ def finished(
 
 def _of_image(image: ImageFacts) -> Json:
     """What a disk that is made of an image tells of it."""
-    second = image.generation == "V2"
-    capabilities = {
-        "diskControllerTypes": "SCSI, NVMe" if second else "SCSI",
-        "acceleratedNetwork": True,
-        "architecture": image.architecture,
-    }
-    told = {"osType": image.os, "hyperVGeneration": image.generation, "supportedCapabilities": capabilities}
-    return {**told, **({"supportsHibernation": True} if second else {})}
+    return _of_boot(image.os, image.generation, image.architecture)
+
+
+def _of_boot(os: str, generation: str, architecture: str = "x64") -> Json:
+    told: Json = {"osType": os, "hyperVGeneration": generation}
+    if generation == "V2":
+        capabilities = {"diskControllerTypes": "SCSI, NVMe", "acceleratedNetwork": True, "architecture": architecture}
+        return {**told, "supportsHibernation": True, "supportedCapabilities": capabilities}
+    return {**told, "supportedCapabilities": {"architecture": architecture}}
 
 
 def _first_state(creation: Json) -> str:
@@ -142,6 +154,7 @@ def attached_disk(
         creation: Json = {"createOption": "FromImage", "imageReference": {"id": _image_id(rid, vm["location"], image)}}
     else:
         creation = {"createOption": "Empty"}
+    now = clock.now()
     body: Json = {
         "name": name,
         "id": disk_id,
@@ -152,13 +165,14 @@ def attached_disk(
         "managedBy": vm["id"],
         "sku": {"name": sku},
         "properties": {
-            **({"osType": os, "hyperVGeneration": generation} if os else {}),
+            **(_of_boot(os, generation) if os else {}),
             "creationData": creation,
             "diskSizeGB": gib,
             "diskState": "Attached",
+            "LastOwnershipUpdateTime": stamp(now),
         },
     }
-    return Resource(disk_id, finished(body, now=clock.now()))
+    return Resource(disk_id, finished(body, now=now))
 
 
 def _image_id(rid: ids.ResourceId, location: str, image: Json) -> str:
@@ -236,9 +250,11 @@ class Disks:
             "location": normal_location(body["location"]),
             "tags": body.get("tags") or {},
             "sku": {"name": (body.get("sku") or {}).get("name", "Standard_LRS")},
-            **({"zones": body["zones"]} if body.get("zones") else {}),
+            **{key: body[key] for key in ("zones", "extendedLocation") if body.get(key)},
             "properties": {**body["properties"], "provisioningState": "Updating"},
         }
+        if shown["sku"]["name"].startswith("UltraSSD_") and "maxShares" in body["properties"]:
+            shown["properties"] |= shared(body["properties"])
         if request.method == "PATCH":
             shown["sku"] = sku_of(shown["sku"]["name"])
         if known is not None and "managedBy" in known.body:
@@ -294,7 +310,7 @@ class Disks:
                 style=DISKS,
                 location=known.body["location"],
                 latency=1,
-                args={"give": give},
+                args={"give": give, "guest": bool(give and (request.body or {}).get("getSecureVMGuestStateSAS"))},
             )
 
     def _access(self, run: Run) -> Any:
@@ -306,7 +322,9 @@ class Disks:
         if disk is None or not run.args["give"]:
             return None
         unique = disk.properties.get("uniqueId", "")
-        return {"accessSAS": f"https://md-{unique[:8]}.blob.storage.azure.net/{unique}/abcd?sv=2018-03-28&sr=b&sp=r"}
+        link = f"https://md-{unique[:8]}.blob.storage.azure.net/{unique}/{{}}?sv=2018-03-28&sr=b&sp=r"
+        guest = {"securityDataAccessSAS": link.format("vmgs")} if run.args.get("guest") else {}
+        return {"accessSAS": link.format("abcd"), **guest}
 
     def delete(self, request: Request) -> Answer:
         with self._core.store.transaction():

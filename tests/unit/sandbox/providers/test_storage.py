@@ -202,7 +202,7 @@ def test_a_namespace_becomes_hierarchical(arm: Arm) -> None:
 
 def test_an_account_fails_over_to_its_copy(arm: Arm) -> None:
     create(arm)
-    assert arm.send("POST", f"{ACCOUNT}/failover").body["error"]["code"] == "InvalidOperationForAccount"
+    assert arm.send("POST", f"{ACCOUNT}/failover").body["error"]["code"] == "FeatureNotSupportedForAccount"
     other = ACCOUNT.replace("account1", "account2")
     create(arm, other, {**BODY, "sku": {"name": "Standard_RAGRS"}})
     assert arm.send("POST", f"{other}/failover?failoverType=Planned").status == 202
