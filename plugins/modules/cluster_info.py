@@ -24,6 +24,11 @@ options:
     description: Whether to return the scale sets and instances that exist.
     type: bool
     default: false
+  leftovers:
+    description:
+      - Whether to return what carries the cluster's tag in its resource group and is not in the definition any more.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - azure_hpc.cluster.azure
   - azure_hpc.cluster.attributes.info
@@ -85,6 +90,20 @@ fleet:
   description: The scale sets of the cluster with their instances.
   type: dict
   returned: O(fleet=true)
+leftovers:
+  description:
+    - Names of what is left over, by kind. V(monitoring) is what belongs to Azure Monitor and only watches; the rest has
+      data, or jobs may run on it.
+  type: dict
+  returned: O(leftovers=true)
+  sample:
+    monitoring: [demo-collect]
+    workspaces: [demo-logs]
+    lustre: [demo-scratch]
+    storage_accounts: []
+    netapp_accounts: []
+    machines: []
+    scale_sets: [demo-old-d4sv5]
 requests:
   description: How many requests were sent to Azure.
   type: int
@@ -106,6 +125,7 @@ OPTIONS = Arguments(
     {
         "definition": {"type": "dict", "required": True},
         "fleet": {"type": "bool", "default": False},
+        "leftovers": {"type": "bool", "default": False},
     }
 )
 
@@ -114,7 +134,8 @@ def main() -> None:
     """Run the module."""
     module = build(OPTIONS, AZURE)
     with failures_reported(module, DefinitionError), connect(module.params) as session:
-        found, warnings = info.gather(session, module.params["definition"], module.params["fleet"])
+        given = module.params
+        found, warnings = info.gather(session, given["definition"], given["fleet"], given["leftovers"])
         for warning in warnings:
             module.warn(warning)
         finish(module, False, **found)

@@ -58,7 +58,7 @@ options:
     type: bool
     default: false
   targets:
-    description: The machines and scale sets of the cluster.
+    description: The machines and scale sets of the cluster. With O(state=absent), those that lose their agents.
     type: list
     elements: dict
     default: []

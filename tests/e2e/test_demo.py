@@ -162,5 +162,10 @@ def test_prometheus_keeps_little_and_answers_the_head_alone(outcome: Outcome) ->
     assert known.from_login == "closed"
 
 
+def test_a_prometheus_that_is_not_wanted_any_more_is_stopped_once(outcome: Outcome) -> None:
+    (known,) = KNOWN
+    assert known.stopped == ["2", "0", "inactive", "inactive", "active"]
+
+
 def test_nothing_is_left_in_azure(outcome: Outcome) -> None:
     assert outcome.left == []

@@ -31,6 +31,7 @@ class Known:
     queries: dict[str, list[Any]] = field(default_factory=dict)
     arguments: str = ""
     from_login: str = ""
+    stopped: list[str] = field(default_factory=list)
 
 
 def definition() -> dict[str, Any]:
@@ -65,11 +66,31 @@ def watched(session: Session) -> Known:
         running = 'azure_hpc_jobs{state="running"} > 0'
         session.wait("Prometheus to know the job", lambda: ask(session, running), 900)
         look(session, known)
+        known.stopped = stopped(session)
     except DemoError as error:
         raise DemoError(f"{error}\n{trouble(session)}") from error
     finally:
         session.ssh(LOGIN, f"scancel {identity}")
     return known
+
+
+STOP = [
+    {
+        "hosts": HEAD,
+        "become": True,
+        "tasks": [{"ansible.builtin.include_role": {"name": "azure_hpc.cluster.monitoring", "tasks_from": "stop"}}],
+    }
+]
+
+
+def stopped(session: Session) -> list[str]:
+    """What site does without ``prometheus``, twice; answers what each has changed, and what the services are then."""
+    playbook = session.folder / "stop.yml"
+    playbook.write_text(yaml.safe_dump(STOP))
+    runs = [session.run(["ansible-playbook", "-i", str(INVENTORY), str(playbook)]) for _twice in range(2)]
+    changes = [found for run in runs for found in re.findall(r"changed=(\d+)", run)]
+    units = "prometheus.service azure-hpc-metrics.timer prometheus-node-exporter.service"
+    return [*changes, *session.ssh(HEAD, f"systemctl is-active {units}; true").split()]
 
 
 def trouble(session: Session) -> str:

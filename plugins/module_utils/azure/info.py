@@ -8,7 +8,7 @@ import time
 import typing as t
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import catalog as catalogs
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import fleet, images
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import fleet, images, leftovers
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.parameters import Parameters, quota_needed
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.session import Session
@@ -22,7 +22,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.reading im
 Json = dict[str, t.Any]
 
 
-def gather(session: Session, data: Json, with_fleet: bool) -> tuple[Json, list[str]]:
+def gather(session: Session, data: Json, with_fleet: bool, with_leftovers: bool = False) -> tuple[Json, list[str]]:
     """The result of cluster_info, and warnings; raises DefinitionError with every mistake, or AzureError."""
     known = _catalog(session, data)
     cluster = definition.read(data, known)
@@ -55,6 +55,8 @@ def gather(session: Session, data: Json, with_fleet: bool) -> tuple[Json, list[s
         seen = fleet.observe(session, cluster.resource_group, cluster.name, int(time.time())).fleet
         result["fleet"] = serial.dump(seen)
         warnings += list(seen.errors)
+    if with_leftovers:
+        result["leftovers"] = leftovers.find(session, cluster.name, cluster.resource_group, parameters)
     return {**result, "requests": session.requests}, warnings
 
 

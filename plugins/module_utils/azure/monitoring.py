@@ -84,26 +84,28 @@ def ensure(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tup
     """
     store, names = Documents(session), Names.of(session, options)
     wanted = targets(session, names, options)
-    old = _alerts(session, options)
     keep = {one.id.casefold() for one in wanted}
-    doomed = [one for one in [*old, *_others(names, options)] if one.casefold() not in keep]
-    actual = read(store, [*(one.id for one in wanted), *doomed])
-    # First alerts and associations, then what they refer to.
-    stages = [[one for one in doomed if documents.refers(one)], [one for one in doomed if not documents.refers(one)]]
-    first = removals(stages, actual)
+    doomed = [
+        [one for one in stage if one.casefold() not in keep]
+        for stage in ([*_alerts(session, options), *_attached(names, options)], [names.actions, names.rule])
+    ]
+    actual = read(store, [*(one.id for one in wanted), *doomed[0], *doomed[1]])
+    first = removals(doomed, actual)
     apply(store, first, actual, check)
     done = apply(store, plan(wanted, actual), actual, check)
     return Outcome(first + done.writes, done.resources), names
 
 
 def remove(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tuple[Outcome, Names]:
-    """Delete all of it. The workspace only if it is ours (without ``workspace.id``): its logs go with it."""
+    """Delete all of it, and what ``targets`` have. The workspace only if it is ours (without ``workspace.id``): its
+    logs go with it.
+    """
     store, names = Documents(session), Names.of(session, options)
-    alerts, mine = _alerts(session, options), [names.actions, names.rule]
-    if not (options.get("workspace") or {}).get("id"):
-        mine.append(names.workspace)
-    actual = read(store, [*alerts, *mine])
-    writes = removals([alerts, mine[:2], mine[2:]], actual)
+    around = [*_alerts(session, options), *_attached(names, options)]
+    workspace = [] if (options.get("workspace") or {}).get("id") else [names.workspace]
+    stages = [around, [names.actions, names.rule], workspace]
+    actual = read(store, [one for stage in stages for one in stage])
+    writes = removals(stages, actual)
     return apply(store, writes, actual, check), names
 
 
@@ -152,9 +154,11 @@ def agent_of(watched: str) -> str:
     return f"{watched}/extensions/{AGENT}"
 
 
-def _others(names: Names, options: t.Mapping[str, t.Any]) -> list[str]:
-    """What there may be from another time, when the definition said something else."""
-    found = [names.actions, names.rule]
+def _attached(names: Names, options: t.Mapping[str, t.Any]) -> list[str]:
+    """What machines and scale sets may have. It goes before the rule, which has the cluster's tag: as long as that is
+    there it is known that there is something to take away, also after a run that was killed.
+    """
+    found = []
     for one in options.get("targets") or ():
         found += [association_of(one["id"], names.rule), agent_of(one["id"])]
     return found

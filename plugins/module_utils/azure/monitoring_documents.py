@@ -62,12 +62,6 @@ def version_of(resource_id: str) -> str:
     return found.get(kind.group(1).casefold() if kind else "", _COMPUTE)
 
 
-def refers(resource_id: str) -> bool:
-    """Whether a resource names others of ours, and so has to go before them."""
-    path = resource_id.casefold()
-    return any(f"/providers/{kind}/".casefold() in path for kind in (KINDS.alert, KINDS.association))
-
-
 def is_rule(resource_id: str) -> bool:
     """Whether a resource id is that of a data collection rule."""
     return f"/providers/{KINDS.rule}/".casefold() in resource_id.casefold()

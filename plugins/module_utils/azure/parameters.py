@@ -15,7 +15,11 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster im
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, ScaleSetSpec
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.lustre import ManagedLustre, container_id
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.lustre_definition import parts_of
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.monitoring import MACHINES, SCALE_SETS
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.monitoring import (
+    MACHINES,
+    SCALE_SETS,
+    Monitoring,
+)
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.mounting import WANTS_NOTICE
 
 Json = dict[str, t.Any]
@@ -192,10 +196,10 @@ class Parameters:
         }
 
     def monitoring(self) -> Json:
-        """Options of the module monitoring, {} where the definition says nothing of it. ``webhooks`` are names."""
-        found = self._cluster.monitoring
-        if found is None:
-            return {}
+        """Options of the module monitoring, and whether there is anything for it to make (``azure``); ``webhooks`` are
+        names.
+        """
+        found = self._cluster.monitoring or Monitoring()
         made = dataclasses.asdict(found.log_analytics) if found.log_analytics else {}
         group = self._cluster.resource_group
         machines = [("head", self.head()), *(("login", one) for one in self.login())]
@@ -203,6 +207,7 @@ class Parameters:
         watched += [("compute", self._id(group, SCALE_SETS, spec.name)) for spec in self._layout.scale_sets]
         return {
             **self._place(self._cluster.name),
+            "azure": bool(found.log_analytics or found.alerts),
             "workspace": {"id": made["id"]} if made.get("id") else {k: v for k, v in made.items() if k != "id"},
             "agent": found.agent,
             "targets": [{"id": one, "role": role} for role, one in watched],

@@ -108,6 +108,9 @@ class Playbooks:
             parts = {**options["nat_gateway"], "name": f"{name}-nat", "public_ip_name": f"{name}-nat-ip"}
             subnets = [{**one, "security_group": f"{name}-{one['name']}"} for one in options["subnets"]]
             renamed |= {"nat_gateway": parts, "subnets": subnets}
+        if options.get("agent") is False:  # what watched is taken away: it has to be there first
+            full = {**self._watched(), "name": name}
+            return Step(module, state, lambda: self._call(module, **renamed), lambda: self._call(module, **full))
         if state == "present":
             return Step(module, state, lambda: self._call(module, **renamed))
         more = {
@@ -151,7 +154,7 @@ class Playbooks:
         known = self._parameters()
         images = {"name": self.groups[1], "location": known["image"]["location"], "tags": {}}
         return [
-            self._step("cluster_info", definition=self.definition),
+            self._step("cluster_info", definition=self.definition, leftovers=True),
             self._step("resource_group", **known["resource_group"]),
             self._step("resource_group", **images),
             self._step("network", **known["network"]),
@@ -251,9 +254,11 @@ class Playbooks:
 
     def monitoring(self) -> list[Step]:
         cluster = {"resource_group": self.groups[0], "name": self.definition["name"]}
+        nothing = {**self._watched(), "workspace": None, "agent": False, "alerts": [], "action_group": None}
         return [
             self._step("monitoring", **{**self._watched(), **cluster}),
-            self._step("monitoring", "absent", **cluster),
+            self._step("monitoring", **{**nothing, **cluster}),
+            self._step("monitoring", "absent", **cluster, workspace={}),
         ]
 
     def destroy(self) -> list[Step]:
@@ -263,7 +268,7 @@ class Playbooks:
         machines = [known["head"], image["build"], *known["login"]]
         return [
             self._look(),
-            self._step("cluster_info", definition=self.definition, fleet=True),
+            self._step("cluster_info", definition=self.definition, fleet=True, leftovers=True),
             *(self._step("machine", "absent", **group, name=one["name"]) for one in machines),
             *(self._step("scale_set", "absent", **group, name=one["name"]) for one in known["scale_sets"]),
             self._step("network", "absent", **network),

@@ -30,6 +30,7 @@ def watched(name: str) -> dict[str, t.Any]:
 def options(modules: Modules, cluster: dict[str, t.Any]) -> dict[str, t.Any]:
     """What the playbooks give the module."""
     found: dict[str, t.Any] = modules("cluster_info", definition=cluster)["parameters"]["monitoring"]
+    assert found.pop("azure") is True
     told = {"emails": found.pop("emails"), "webhooks": dict.fromkeys(found.pop("webhooks"), SECRET)}
     return {**found, "action_group": told}
 
@@ -55,3 +56,50 @@ def test_destroy_takes_all_of_it_along(modules: Modules, playbook: Playbook, bui
     assert len(made["alerts"]) == 1 + len(modules("cluster_info", definition=cluster)["parameters"]["scale_sets"])
     playbook("destroy", cluster, "-e", "hpc_destroy_confirm=watched")
     assert modules("resource_group", name="watched-rg", state="absent")["changed"] is False
+
+
+def test_site_says_what_the_definition_does_not_have_any_more_and_what_becomes_of_it(
+    sandbox: RunningSandbox, modules: Modules, playbook: Playbook
+) -> None:
+    cluster = watched("before")
+    given = options(modules, cluster)
+    modules("resource_group", name="before-rg", location="westeurope")
+    made = modules("monitoring", **{**given, "targets": [], "alerts": []})
+    assert made["rule_id"]
+    before = writes(sandbox)
+    said = playbook("site", {**cluster, "monitoring": {"prometheus": {}}}, "--check", "--diff")
+    assert "to be deleted with the agents: before-alerts, before-collect" in said
+    assert "workspaces of the cluster, but not of its definition any more: before-logs" in said
+    assert made["rule_id"] in said.rpartition("Have Azure watch the machines")[2]
+    assert f"-{made['workspace_id']}" not in said
+    assert writes(sandbox) == before
+
+
+def test_prometheus_alone_asks_nothing_of_azure_that_watches(
+    sandbox: RunningSandbox, modules: Modules, playbook: Playbook
+) -> None:
+    def asked() -> int:
+        return sum(count for kind, count in sandbox.requests().items() if "insights" in kind.lower())
+
+    modules("monitoring", resource_group="alone-rg", name="alone", state="absent")
+    before = asked()
+    assert before > 0
+    said = playbook("site", {**definition("alone"), "monitoring": {"prometheus": {}}}, "--check")
+    assert asked() == before
+    assert "not of its definition any more" not in said
+
+
+def test_destroy_asks_for_what_the_definition_has_forgotten(
+    modules: Modules, playbook: Playbook, build: t.Callable[[str], Result]
+) -> None:
+    build("forgot")
+    made = modules("monitoring", **options(modules, watched("forgot")))
+    forgotten = definition("forgot")
+    said = playbook("destroy", forgotten, "-e", "hpc_destroy_confirm=forgot", works=False)
+    assert "hpc_destroy_workspace=forgot-logs" in said
+    playbook("destroy", forgotten, "-e", "hpc_destroy_confirm=forgot", "-e", "hpc_destroy_workspace=keep")
+    info = modules("cluster_info", definition=forgotten, leftovers=True)
+    assert {kind: names for kind, names in info["leftovers"].items() if names} == {"workspaces": ["forgot-logs"]}
+    assert made["workspace_id"].endswith("/forgot-logs")
+    playbook("destroy", forgotten, "-e", "hpc_destroy_confirm=forgot", "-e", "hpc_destroy_workspace=forgot-logs")
+    assert modules("resource_group", name="forgot-rg", state="absent")["changed"] is False

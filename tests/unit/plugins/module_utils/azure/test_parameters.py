@@ -107,7 +107,16 @@ def test_machines_have_identities_of_their_own_only_for_the_agent() -> None:
         machines = [parameters["head"], *parameters["login"], *parameters["scale_sets"]]
         assert {one["system_identity"] for one in machines} == {wanted}
         assert parameters["image"]["build"]["system_identity"] is False
-    assert gather(cloud())[0]["parameters"]["monitoring"] == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [({}, False), ({"prometheus": {}}, False), ({"log_analytics": {}}, True), ({"alerts": [{"name": "cpu"}]}, True)],
+)
+def test_azure_is_asked_to_watch_only_for_a_workspace_or_alerts(given: dict[str, t.Any], asked: bool) -> None:
+    for changes in ({"monitoring": given}, *([{}] if not given else [])):
+        found, _unused = gather(cloud(), **changes)
+        assert found["parameters"]["monitoring"]["azure"] is asked
 
 
 def test_machines_that_mount_blobs_have_the_identity_for_it_and_time_to_leave() -> None:
