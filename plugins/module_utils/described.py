@@ -64,6 +64,7 @@ def queue(plain: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any]) -> Queue
         skipped=tuple(skipped),
         adds_nodes=empty.adds_nodes,
         kicks=empty.kicks,
+        unwell=empty.unwell,
     )
 
 

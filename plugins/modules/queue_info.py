@@ -84,6 +84,13 @@ queue:
           V(reason_at), V(cpus), V(memory_mib), V(registered_at) and V(last_busy).
       type: list
       elements: dict
+    unwell:
+      description:
+        - What compute nodes said on this machine of themselves, those that boot as well as those that are up. Each has
+          V(address), V(reason), why it must take no jobs, and V(at).
+      type: list
+      elements: dict
+      sample: [{address: 10.20.16.4, reason: "mounts: /shared/home: does not answer within 20 s", at: 1795162700}]
     outputs:
       description: The lists of jobs and nodes of a site's own scheduler as its commands printed them.
       returned: with O(scheduler=custom)
@@ -95,6 +102,7 @@ queue:
       sample: []
 """
 
+import dataclasses
 import time
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.boundary import Arguments, build, failures_reported
@@ -116,7 +124,7 @@ def main() -> None:
     with failures_reported(module, ValueError):
         kind = scheduler(module.params["scheduler"], kinds.options(module.params["custom"]))
         outputs = run.outputs(kind)
-        queue = kind.parse(outputs, now)
+        queue = dataclasses.replace(kind.parse(outputs, now), unwell=run.unwell())
     for error in queue.errors:
         module.warn(f"the queue could not be read: {error}")
     found = serial.dump(queue)

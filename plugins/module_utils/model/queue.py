@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-OWN_WORDS = ("accounts: ", "mounts: ")
+OWN_WORDS = ("accounts: ", "join: ", "mounts: ")
 """How the reasons begin by which nodes themselves say why they take no jobs."""
 
 
@@ -108,13 +108,23 @@ class QueueNode:
 
 
 @dataclass(frozen=True)
+class Unwell:
+    """Why the machine with this private ``address`` says that it must take no jobs; ``at`` in epoch seconds."""
+
+    address: str
+    reason: str
+    at: int = 0
+
+
+@dataclass(frozen=True)
 class Queue:
     """All that one observation of the scheduler found. ``observed_at`` is the scheduler host's clock.
 
     ``errors`` not empty means that the observation is not complete, and nothing may be decided from it. ``skipped``
     are single jobs that could not be understood, with the reason; the others are complete. ``adds_nodes``: nodes have
     to be added to the scheduler (`plan.Add`) before they can join; ``kicks``: it looks at the queue only from time to
-    time, so that `plan.Kick` helps jobs to start on nodes that have just joined.
+    time, so that `plan.Kick` helps jobs to start on nodes that have just joined. ``unwell`` is what machines, up or
+    booting, said on the head instead of to their scheduler.
     """
 
     scheduler: str
@@ -126,3 +136,4 @@ class Queue:
     skipped: tuple[str, ...] = ()
     adds_nodes: bool = False
     kicks: bool = False
+    unwell: tuple[Unwell, ...] = ()

@@ -19,6 +19,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand i
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import Node, short
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import New
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.reasons import lacks, nodes_for
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.unwell import held_up
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import ON_NODES, Machine
 
 Json = dict[str, t.Any]
@@ -129,7 +130,8 @@ class Answers:
         if new:
             return f"{new} machines for it are bought by this pass"
         if booting:
-            return f"{booting} machines for it are booting"
+            held = held_up([(job, tags)]).get(job.id, "")
+            return f"{booting} machines for it are booting" + (f": {held}" if held else "")
         return "there is room for it: the scheduler starts it when it looks at it next"
 
     def _tags(self, job: Job) -> list[t.Any]:

@@ -16,6 +16,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decision
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.failures import error_code
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import Node, NodeView, short
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind, Stack
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.unwell import says
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import PREFIX, Machine
 
 SILENT = PREFIX + "does not answer since "
@@ -50,8 +51,9 @@ class Life:
                 self._leaving(machine)
             elif machine.failed:
                 self._failed(machine)
-            elif machine.node is not None and machine.node.node.up:
+            elif isinstance(machine.node, Node) and machine.node.node.up:
                 joined += 1
+                self._health(machine.node)
             elif machine.age(self._now) > self._policy.boot_timeout:
                 silent.append(machine)
             elif machine.node is None:
@@ -60,11 +62,18 @@ class Life:
             self.braked = (
                 f"{len(silent)} of {len(silent) + joined} machines do not answer, which is more than brake_percent "
                 f"({self._policy.brake_percent}): rather the view is wrong, so none is deleted and none bought"
-            )
+            ) + says(next((one.said for one in silent if one.said), ""))
             self._decided.unmet((), self.braked)
             return
         for machine in silent:
             self._silent(machine)
+
+    def _health(self, node: Node) -> None:
+        """Take a node out of service that says that it must take no jobs, and back when it does not say so any more."""
+        if node.said and not node.out_of_service:
+            self._decided.drain(node, PREFIX + node.said, requeue=False)
+        elif node.heard and not node.said:
+            self._decided.resume(node, "nothing stands against it any more")
 
     def _lost(self, state: Node) -> None:
         """The machine of a node is gone; the scheduler may still have its jobs there."""
@@ -94,15 +103,16 @@ class Life:
         timeout = self._policy.boot_timeout
         node = machine.node
         if node is None:
-            self._decided.shrink(machine, f"{machine.instance.instance_id} did not join within {timeout} s")
+            late = f"did not join within {timeout} s{says(machine.said)}"
+            self._decided.shrink(machine, f"{machine.instance.instance_id} {late}")
             return
         if not (node.out_of_service or node.node.registered_at or node.node.last_busy or node.node.idle_since):
-            self._decided.shrink(machine, f"{node.name} did not join within {timeout} s")
-            self._decided.remove(node, "it did not join")
+            self._decided.shrink(machine, f"{node.name} did not join within {timeout} s{says(machine.said)}")
+            self._decided.remove(node, "it did not join" + says(machine.said))
             return
         since = _silent_since(node.node.reason)
         if since is None:
-            if not node.out_of_service or node.ours:
+            if not node.out_of_service or node.ours or (isinstance(node, Node) and node.heard):
                 self._decided.drain(node, SILENT + _stamp(self._now), requeue=False)
         elif self._now - since >= timeout and node.ours:
             self._decided.shrink(machine, f"{node.name} does not answer for {self._now - since} s")
@@ -144,12 +154,11 @@ class Life:
             if machine is None or self._decided.shrinks(machine):
                 continue
             name = machine.scale_set.node_array
-            kept = array is not None and (
-                array.keep_alive or staying[name] <= array.min_nodes or spare.get(name, 0) <= array.warm_nodes
-            )
+            warm = not state.said and array is not None and spare.get(name, 0) <= array.warm_nodes
+            kept = array is not None and (array.keep_alive or staying[name] <= array.min_nodes or warm)
             timeout = (array.idle_timeout if array is not None else 0) or self._policy.idle_timeout
             if kept:
-                if state.ours:
+                if state.ours and not state.said:
                     self._decided.resume(state, "it is to be kept")
                 continue
             if self._policy.shrink_at_once and deleting >= self._policy.shrink_at_once:
@@ -157,13 +166,16 @@ class Life:
             if state.ours:
                 self._decided.shrink(machine, "drained and without a job")
                 self._decided.remove(state, "it is drained and without a job")
-            elif self._now - self._idle_since(state) >= timeout and not state.out_of_service:
+            elif state.by_itself and state.said and self._now - self._idle_since(state) >= timeout:
+                self._decided.shrink(machine, f"{state.name} must take no jobs and has none{says(state.said)}")
+                self._decided.remove(state, "it must take no jobs and has none")
+            elif self._now - self._idle_since(state) >= timeout and not state.out_of_service and not state.said:
                 self._decided.drain(state, f"{PREFIX}idle for {timeout} s", requeue=False)
             else:
                 continue
             deleting += 1
             staying[name] -= 1
-            spare[name] = spare.get(name, 0) - 1
+            spare[name] = spare.get(name, 0) - (not state.said)
 
     def staying(self, stacks: t.Sequence[Stack]) -> tuple[dict[str, int], dict[str, int]]:
         """Machines that stay, and of them those that no job needs, per node array."""
@@ -184,8 +196,8 @@ class Life:
             if isinstance(node, Node) and node.node.up:
                 if id(node) in used:
                     continue
-                if not node.busy and (node.ours or not node.out_of_service):
-                    spare[name] = spare.get(name, 0) + 1
+                if not node.busy and (node.usable or node.ours or node.by_itself):
+                    spare[name] = spare.get(name, 0) + (not node.said)
                     idle.append(node)
             elif self._view.booting(machine) and id(machine) not in used:
                 spare[name] = spare.get(name, 0) + 1

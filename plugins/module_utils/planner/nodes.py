@@ -10,7 +10,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import off
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet import Fleet, ScaleSet
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.hostlist import sort_key
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Queue, QueueNode
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import OWN_WORDS, Queue, QueueNode
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind, Stack
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import (
     BROKEN,
@@ -20,11 +20,14 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view imp
     PREFIX,
     Machine,
     NodeState,
+    hear,
 )
 
 # Azure appends six characters to the prefix of a scale set.
 _SUFFIX = 6
 _SETTLED = ("succeeded", "failed", "")
+# How the reasons begin by which a pass takes nodes out of service that say themselves that they must take no jobs.
+_HEARD = tuple(PREFIX + words for words in OWN_WORDS)
 
 
 class Node(NodeState):
@@ -44,8 +47,29 @@ class Node(NodeState):
 
     @property
     def ours(self) -> bool:
-        """Whether a pass took it out of service."""
-        return self.node.drained and self.node.reason.startswith(PREFIX)
+        """Whether a pass took it out of service, and not because of what it says itself."""
+        return self.node.drained and self.node.reason.startswith(PREFIX) and not self.heard
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether it is out of service because of what it says itself, to the scheduler or by way of a pass."""
+        return self.node.drained and self.node.reason.startswith(OWN_WORDS + _HEARD)
+
+    @property
+    def heard(self) -> bool:
+        """Whether a pass took it out of service because it said that it must take no jobs."""
+        return self.node.drained and self.node.reason.startswith(_HEARD)
+
+    @property
+    def said(self) -> str:
+        """Why it says that it must take no jobs, on the head or to its scheduler."""
+        own = self.by_itself and not self.heard
+        return (self.machine.said if self.machine is not None else "") or (self.node.reason if own else "")
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is in service, or a pass may return it to service."""
+        return not self.said and (self.ours or self.heard or not self.out_of_service)
 
 
 class NodeView:
@@ -57,6 +81,7 @@ class NodeView:
         self.scale_sets: dict[str, ScaleSet] = {item.name.casefold(): item for item in fleet.scale_sets}
         machines = [Machine(instance, item) for item in fleet.scale_sets for instance in item.instances]
         self.machines = sorted(machines, key=lambda machine: machine.order)
+        hear(self.machines, queue)
         by_name = {short(one.instance.computer_name): one for one in self.machines if one.instance.computer_name}
         prefixes = {spec.computer_name_prefix.lower() for spec in layout.scale_sets if spec.computer_name_prefix}
         # A machine that the scheduler has lost sight of may still run jobs.

@@ -41,6 +41,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes im
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.outlook import Outlook, Verdict
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer, Stack
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Choice, Market, New, Store
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.unwell import held_up, they_say
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import PREFIX
 
 # How often the plan is tried against itself before what it then has is taken.
@@ -104,7 +105,7 @@ class Pass:
         found = Stacks(self.market.kinds)
         for state in self.view.nodes:
             leaving = state.machine is not None and (state.machine.leaving or self.decided.shrinks(state.machine))
-            if state.node.up and not leaving and (state.ours or not state.out_of_service):
+            if state.node.up and not leaving and state.usable:
                 found.add_node(state)
         for machine in self.view.machines:
             if self.view.booting(machine) and not self.decided.shrinks(machine):
@@ -372,7 +373,7 @@ class Pass:
         if self.life.braked or found.reason:
             return Verdict(True, self.life.braked or found.reason)
         room = self._in_the_way(item)
-        return Verdict(True, room.reason, room.scope)
+        return Verdict(True, room.reason + they_say(self.view), room.scope)
 
     def _in_the_way(self, item: JobClass) -> Room:
         """What keeps machines from jobs of a class that could have them."""
@@ -395,9 +396,12 @@ class Pass:
             self.decided.unmet((job.id for job in waiting), found.reason)
             for job in waiting:
                 self.decided.comment(job, text)
+        held = held_up(self.placements() if self.queue.unwell else ())
         for item in self.demand.classes:
             for job, _tasks in item.jobs:
-                if job.note.startswith(PREFIX) and id(job) not in said:
+                if job.id in held and id(job) not in said:
+                    self.decided.comment(job, f"waits: {held[job.id]}")
+                elif job.note.startswith(PREFIX) and id(job) not in said:
                     self.decided.comment(job, plain("there are machines for it, or they are on their way"))
 
 

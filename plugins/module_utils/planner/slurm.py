@@ -126,11 +126,11 @@ class Judge:
 
     def _said(self, state: NodeState, machine: Machine) -> str:
         """Why this machine says that it must not take jobs, if it does. Words of an earlier one do not count, as far as
-        Slurm tells when they were said."""
+        Slurm tells when they were said. What Slurm could not be told, the head was."""
         node = state.node
         fresh = not node.reason_at or node.reason_at >= self._now - machine.age(self._now)
         own = fresh and node.reason.startswith(OWN_WORDS)
-        return node.reason if own else ""
+        return node.reason if own else machine.said
 
     def _joined(self, state: NodeState) -> None:
         if self._view.claims_missing(state):

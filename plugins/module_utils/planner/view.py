@@ -52,6 +52,8 @@ class Machine:
     instance: Instance
     scale_set: ScaleSet
     node: t.Optional[NodeState] = None
+    said: str = ""
+    """Why it says that it must take no jobs."""
 
     @property
     def key(self) -> str:
@@ -133,6 +135,7 @@ class View:
         self.scale_sets = {item.name.casefold(): item for item in fleet.scale_sets}
         machines = [Machine(instance, item) for item in fleet.scale_sets for instance in item.instances]
         self.machines = sorted(machines, key=lambda machine: machine.order)
+        hear(self.machines, queue)
         self.losers: list[NodeState] = []
         self.healed: list[NodeState] = []
         self._link()
@@ -166,6 +169,15 @@ class View:
             and not state.machine
             and (not found or found.group(1).casefold() in self.scale_sets)
         )
+
+
+def hear(machines: t.Iterable[Machine], queue: Queue) -> None:
+    """Give machines what they said on the head; not what an earlier machine of the same address said."""
+    said = {one.address: one for one in queue.unwell}
+    for machine in machines:
+        found = said.get(machine.instance.private_ip)
+        if found is not None and (not found.at or found.at >= machine.instance.created_at):
+            machine.said = found.reason
 
 
 def _claim_rank(state: NodeState) -> tuple[int, int, tuple[str, int, str]]:

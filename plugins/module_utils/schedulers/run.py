@@ -8,11 +8,16 @@ import os
 import subprocess
 import time
 import typing as t
+from pathlib import Path
 
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Queue
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Queue, Unwell
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import plain
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Command, Output, Scheduler, Write
 
 Run = t.Callable[[Command], Output]
+# What nodes said on this machine, a file for each address: the role mounts has a program that hears them.
+UNWELL = Path("/var/lib/azure_hpc/unwell")
+REASON_LENGTH = 400
 
 
 def environment(scheduler: Scheduler, inherited: t.Mapping[str, str]) -> dict[str, str]:
@@ -63,6 +68,22 @@ def outputs(scheduler: Scheduler, run_: t.Optional[Run] = None) -> dict[str, Out
     found = {command.key: run_(command) for command in scheduler.observe()}
     found.update({command.key: run_(command) for command in scheduler.again(found)})
     return found
+
+
+def unwell(folder: t.Optional[Path] = None) -> tuple[Unwell, ...]:
+    """Why machines say that they must take no jobs, as this machine heard it from them; none where nothing is heard."""
+    found = []
+    try:
+        files = sorted(one for one in (folder or UNWELL).iterdir() if not one.name.startswith("."))
+    except FileNotFoundError:
+        return ()
+    for file in files:
+        try:
+            reason, at = plain(_text(file.read_bytes()), REASON_LENGTH), int(file.stat().st_mtime)
+        except FileNotFoundError:
+            continue  # it has just said that it is well again
+        found.append(Unwell(file.name, reason, at))
+    return tuple(found)
 
 
 def apply(scheduler: Scheduler, writes: t.Sequence[Write], run_: Run) -> list[dict[str, t.Any]]:

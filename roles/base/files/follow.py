@@ -13,6 +13,7 @@ from pathlib import Path
 
 import node
 import people as _people
+import telling
 from node import Configuration, JoinError, Refuse
 
 SSSD = Path("/etc/sssd/sssd.conf")
@@ -32,9 +33,9 @@ def people(path: Path, refuse: t.Optional[Refuse] = None, attempts: int = 20) ->
     try:
         _take(node.read_configuration(path, node.known), attempts)
     except Refused as error:
-        node.tell("accounts", str(error), refuse)
+        telling.tell("accounts", str(error), refuse)
         raise
-    node.tell("accounts", "", refuse)
+    telling.tell("accounts", "", refuse)
 
 
 def keep_following() -> None:

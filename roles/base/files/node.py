@@ -280,36 +280,6 @@ def write_if_changed(path: Path, text: str) -> bool:
     return True
 
 
-def tell(kind: str, reason: str, refuse: t.Optional[Refuse]) -> None:
-    """Have the scheduler give this node no jobs for a reason of that kind (accounts, mounts), with '' no more for it.
-
-    ``refuse`` hears all reasons that hold, and '' when there is none any more; only when that is news. That the
-    scheduler cannot be told now is no reason to fail: the next time it is tried again.
-    """
-    marks, told = RUN / "refused", RUN / "told"
-    marks.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if reason:
-        write_if_changed(marks / kind, " ".join(reason.split()))
-    else:
-        (marks / kind).unlink(missing_ok=True)
-    now = "; ".join(f"{mark.name}: {mark.read_text(encoding='utf-8')}" for mark in sorted(marks.iterdir()))
-    if now == (told.read_text(encoding="utf-8") if told.exists() else ""):
-        return
-    if now:
-        say(f"this node must not take jobs: {now}")
-    try:
-        if refuse:
-            refuse(now)
-        write_if_changed(told, now)
-    except (JoinError, OSError, KeyError) as error:
-        say(f"the scheduler cannot be told: {error}")
-
-
-def say_again() -> None:
-    """Have whatever still stands against this node told once more, now that the scheduler does more about it."""
-    (RUN / "told").unlink(missing_ok=True)
-
-
 def order_services(services: t.Iterable[str]) -> None:
     """Have systemd stop these before it unmounts anything, whatever their packages say."""
     changed = False
@@ -332,15 +302,17 @@ def main(
     """The command line of a join program: without arguments it joins, with the accounts of the cluster's people made
     and its file systems mounted before; ``people`` only follows the list of people, as a timer has it do; ``watch``
     looks after the file systems; ``NAME FILE`` does one of ``others`` with the configuration FILE and prints whether
-    that changed anything. ``refuse`` takes this node out of service, saying why; ``services`` are the scheduler's;
+    that changed anything. ``refuse`` has the scheduler take this node out of service, saying why
+    (without it the head hears that, see telling.py); ``services`` are the scheduler's;
     ``keep`` is called again and again and has this machine join anew where it must. Any failure is one line on stderr
     and status 1."""
     import follow  # these build on this file
     import mounting
+    import telling
     import watch
 
     def against_mounts(reason: str) -> None:
-        tell("mounts", reason, refuse)
+        telling.tell("mounts", reason, refuse)
 
     def whole_way() -> None:
         follow.people(CONFIGURATION, refuse)
@@ -350,12 +322,21 @@ def main(
         watch.keep_watching()
         join()
 
+    def join_or_say() -> None:
+        try:
+            whole_way()
+        except (JoinError, OSError, KeyError) as error:
+            if not telling.stands():
+                telling.tell("join", str(error), refuse)
+            raise
+        telling.tell("join", "", refuse)
+
     try:
         for tool in ("mount", "systemctl"):
             if shutil.which(tool) is None:
                 raise JoinError(f"{tool} is not installed")
         if not arguments:
-            whole_way()
+            join_or_say()
         elif list(arguments) == ["people"]:
             follow.people(CONFIGURATION, refuse, attempts=1)
         elif list(arguments) == ["watch"]:

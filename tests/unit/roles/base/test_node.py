@@ -193,6 +193,7 @@ def followed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """What is done beside joining; how, is the business of other tests."""
     import follow
     import mounting
+    import telling
     import watch
 
     done: list[str] = []
@@ -200,6 +201,8 @@ def followed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(follow, "keep_following", lambda: done.append("timer"))
     monkeypatch.setattr(mounting, "mount_all", lambda found, _tell: done.append(f"mounts of {found.cluster}"))
     monkeypatch.setattr(watch, "keep_watching", lambda: done.append("watch"))
+    monkeypatch.setattr(telling, "stands", lambda: False)
+    monkeypatch.setattr(telling, "tell", lambda *said: done.append(f"told {said}"))
     monkeypatch.setattr(node, "order_services", lambda services: done.append(f"order {services[0]}"))
     monkeypatch.setattr(node, "CONFIGURATION", tmp_path / "join.json")
     (tmp_path / "join.json").write_text(json.dumps({"cluster": "demo", "head": "h", "private": "/srv/p", "more": 1}))
@@ -214,13 +217,25 @@ def test_a_failure_ends_with_one_reason_and_no_traceback(
 
     assert node.main([], join, services=["x.service"]) == 1
     assert capsys.readouterr().err == "cannot join: no way\n"
+    assert followed[-1] == "told ('join', 'no way', None)"
+
+
+def test_what_was_said_in_better_words_is_not_said_again(followed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    import telling
+
+    def join() -> None:
+        raise node.JoinError("/shared/home: no route")
+
+    monkeypatch.setattr(telling, "stands", lambda: True)
+    assert node.main([], join, services=["x.service"]) == 1
+    assert not [entry for entry in followed if entry.startswith("told")]
 
 
 def test_a_machine_knows_its_people_and_has_its_file_systems_before_it_joins(followed: list[str]) -> None:
     assert node.main([], lambda: followed.append("joined"), services=["slurmd.service"]) == 0
     people, *rest = followed
     assert people.endswith("/join.json 20")
-    assert rest == ["timer", "order slurmd.service", "mounts of demo", "watch", "joined"]
+    assert rest == ["timer", "order slurmd.service", "mounts of demo", "watch", "joined", "told ('join', '', None)"]
 
 
 def test_daemons_are_stopped_before_anything_is_unmounted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -231,41 +246,6 @@ def test_daemons_are_stopped_before_anything_is_unmounted(monkeypatch: pytest.Mo
         node.order_services(["condor.service"])
     assert "After=local-fs.target remote-fs.target" in (tmp_path / "condor.service.d/azure_hpc.conf").read_text()
     assert commands.ran == [("systemctl", "daemon-reload")]
-
-
-def test_the_scheduler_hears_all_reasons_when_they_change_and_the_end_of_the_last_one(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(node, "RUN", tmp_path)
-    for kind, reason in [
-        ("mounts", ""),
-        ("mounts", "/data: no\nanswer"),
-        ("mounts", "/data: no answer"),
-        ("accounts", "uid 7"),
-        ("mounts", ""),
-        ("accounts", ""),
-        ("accounts", ""),
-    ]:
-        node.tell(kind, reason, told.append)
-    both = "accounts: uid 7; mounts: /data: no answer"
-    assert told == ["mounts: /data: no answer", both, "accounts: uid 7", ""]
-
-
-def test_what_the_scheduler_could_not_be_told_is_told_later(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    outcomes = iter([node.JoinError("no controller"), None, None])
-
-    def refuse(reason: str) -> None:
-        outcome = next(outcomes)
-        if outcome:
-            raise outcome
-        told.append(reason)
-
-    told: list[str] = []
-    monkeypatch.setattr(node, "RUN", tmp_path)
-    for _turn in range(3):
-        node.tell("mounts", "/data: gone", refuse)
-    assert told == ["mounts: /data: gone"]
 
 
 def test_the_timer_only_follows_the_list_of_people(followed: list[str]) -> None:

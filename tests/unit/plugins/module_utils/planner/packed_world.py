@@ -27,7 +27,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet impo
 )
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, layout
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.offers import offers
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Chunk, Job, Queue, QueueNode
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Chunk, Job, Queue, QueueNode, Unwell
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner import packed
 
 GIB = 1024
@@ -73,7 +73,8 @@ def cluster(*arrays: NodeArray, **policy: t.Any) -> Cluster:
 
 @dataclass(repr=False)
 class World:
-    """Scheduler and Azure at one moment. ``denied`` sets make Failed instances; ``silent`` ones never join."""
+    """Scheduler and Azure at one moment. ``denied`` sets make Failed instances; ``silent`` ones never join; ``said`` is
+    what machines, by their addresses, said on the head."""
 
     cluster: Cluster
     now: int = NOW
@@ -85,6 +86,7 @@ class World:
     sets: dict[str, ScaleSet] = field(default_factory=dict)
     denied: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
+    said: dict[str, str] = field(default_factory=dict)
     made: int = 0
 
     def __post_init__(self) -> None:
@@ -113,7 +115,8 @@ class World:
 
     def queue(self) -> Queue:
         found = Queue("openpbs", "demo", self.now, tuple(self.jobs.values()), tuple(self.nodes.values()))
-        return replace(found, adds_nodes=self.adds_nodes)
+        said = tuple(Unwell(address, reason, self.now) for address, reason in self.said.items())
+        return replace(found, adds_nodes=self.adds_nodes, unwell=said)
 
     def fleet(self) -> Fleet:
         return Fleet(tuple(self.sets.values()), self.now)

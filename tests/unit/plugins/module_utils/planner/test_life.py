@@ -75,12 +75,16 @@ def test_machines_that_never_join_are_replaced_and_the_owner_is_told() -> None:
     assert run(world, 40) < 40
 
 
-def test_a_machine_that_cannot_mount_says_so_to_the_owner_before_and_when_it_is_replaced() -> None:
+@pytest.mark.parametrize("heard", ["by Slurm", "by the head"])
+def test_a_machine_that_cannot_mount_says_so_to_the_owner_before_and_when_it_is_replaced(heard: str) -> None:
     world = World(cluster(array("htc", "Standard_D4s_v5", most=1), boot_timeout=300), silent={"demo-htc-d4sv5"})
     world.submit("1", "htc", 1)
     run(world, 2)
     reason = "mounts: /data: mount.nfs: No route to host"
-    world.flag("htc-d4sv5-1", add={"DRAIN"}, reason=reason, reason_at=world.now)
+    if heard == "by Slurm":
+        world.flag("htc-d4sv5-1", add={"DRAIN"}, reason=reason, reason_at=world.now)
+    else:
+        world.said = {one.private_ip: reason for one in world.sets["demo-htc-d4sv5"].instances}
     run(world, 1)
     assert f"the machine for htc-d4sv5-1 is there, but {reason}" in world.jobs["1"].note
     notes = []

@@ -26,7 +26,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet impo
     Unavailable,
 )
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout, layout
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue, QueueNode
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue, QueueNode, Unwell
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner import slurm
 
 SIZES = {
@@ -83,6 +83,8 @@ class World:
     denied: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
     made: int = 0
+    said: dict[str, str] = field(default_factory=dict)
+    """What machines said on the head, by their addresses."""
 
     def __post_init__(self) -> None:
         self.layout: Layout = layout(self.cluster)
@@ -114,7 +116,8 @@ class World:
     # observation
 
     def queue(self) -> Queue:
-        return Queue("slurm", "demo", self.now, tuple(self.jobs.values()), tuple(self.nodes.values()))
+        said = tuple(Unwell(address, reason, self.now) for address, reason in self.said.items())
+        return Queue("slurm", "demo", self.now, tuple(self.jobs.values()), tuple(self.nodes.values()), unwell=said)
 
     def fleet(self) -> Fleet:
         return Fleet(tuple(self.sets.values()), self.now)
