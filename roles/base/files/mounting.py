@@ -27,6 +27,7 @@ MOUNTED = Path("/proc/self/mountinfo")
 TIMEOUT = 60  # seconds for one try
 PATIENCE = 600  # seconds of trying before all begins anew
 TELL_AFTER = 30  # seconds of trying before the scheduler is told
+DO = "; it goes on trying: see that the server runs and that network rules and its exports let this node in"
 Tell = t.Callable[[str], None]
 
 
@@ -37,6 +38,11 @@ class Hopeless(JoinError):
 def ordered(mounts: t.Iterable[Mount]) -> list[Mount]:
     """As they have to be mounted: local disks first, for caches may lie there, and what is above another before it."""
     return sorted(mounts, key=lambda spec: (spec.type != "local", spec.path.rstrip("/").count("/"), spec.path))
+
+
+def named(spec: Mount) -> str:
+    """A file system for people: where it is mounted, and from where."""
+    return f"{spec.path} ({spec.source})" if spec.source else spec.path
 
 
 def mounted() -> frozenset[str]:
@@ -161,8 +167,8 @@ def write_unit(spec: Mount) -> bool:
 
 
 def mount_all(configuration: Configuration, tell: Tell, patience: float = PATIENCE) -> None:
-    """Mount everything, however long servers need to answer. ``tell`` hears why that takes longer than usual, and ''
-    when all is there. Raises JoinError with all reasons."""
+    """Mount everything, however long servers need to answer. ``tell`` hears why that takes longer than usual and what
+    to do, and '' when all is there. Raises JoinError with all reasons."""
     waiting, problems, spent = ordered(configuration.mounts), {}, 0.0
     for pause in (0.0, *node.waits(patience, longest=30.0)):
         time.sleep(pause)
@@ -173,13 +179,16 @@ def mount_all(configuration: Configuration, tell: Tell, patience: float = PATIEN
             tell("")
             return
         spent += pause + time.monotonic() - began
-        reason = "; ".join(f"{path}: {why}" for path, why in problems.items())
-        say(f"{reason}; trying again")
+        say(f"{_reasons(waiting, problems)}; trying again")
         if hopeless or spent >= TELL_AFTER:
-            tell(reason)
+            tell(_reasons(waiting, problems) + ("" if hopeless else DO))
         if hopeless:
             break
-    raise JoinError("; ".join(f"{path}: {why}" for path, why in problems.items()))
+    raise JoinError(_reasons(waiting, problems))
+
+
+def _reasons(specs: t.Iterable[Mount], problems: t.Mapping[str, str]) -> str:
+    return "; ".join(f"{named(spec)}: {problems[spec.path]}" for spec in specs)
 
 
 def try_all(specs: t.Iterable[Mount], private: t.Optional[Configuration]) -> tuple[dict[str, str], bool]:
@@ -219,8 +228,9 @@ def main(arguments: t.Sequence[str]) -> int:
         say(f"usage: mounting.py FILE: {error}")
         return 1
     problems, _hopeless = try_all(specs, None)
-    for path, why in problems.items():
-        say(f"{path}: {why}")
+    for spec in specs:
+        if spec.path in problems:
+            say(f"{named(spec)}: {problems[spec.path]}")
     return 1 if problems else 0
 
 

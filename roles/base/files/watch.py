@@ -77,7 +77,7 @@ def health(configuration: Configuration, strikes: dict[str, int]) -> str:
         problem, final = _problem(spec, configuration, there)
         strikes[spec.path] = strikes.get(spec.path, 0) + 1 if problem else 0
         if problem and (final or strikes[spec.path] >= STRIKES):
-            found.append(f"{spec.path}: {problem}")
+            found.append(f"{mounting.named(spec)}: {problem}")
     return "; ".join([*found, *full(configuration.mounts)])
 
 
@@ -122,9 +122,9 @@ def full(mounts: t.Iterable[Mount]) -> list[str]:
             found.append(f"{path}: {error.strerror}")
             continue
         if has.f_bavail * has.f_frsize < ROOM:
-            found.append(f"{path}: the disk is full")
+            found.append(f"{path}: the disk is full: remove what ended jobs left there")
         elif has.f_files and not has.f_favail:
-            found.append(f"{path}: no more files can be made")
+            found.append(f"{path}: no more files can be made: remove what ended jobs left there")
     return found
 
 

@@ -119,11 +119,12 @@ def test_a_server_that_is_away_is_tried_with_growing_pauses_and_the_scheduler_he
     machine.fails[f"mount {one.path}"] = ["mount.nfs: No route to host"]
     machine.fails[f"mount {other.path}"] = ["mount.nfs: Connection refused", ""]
     told: list[str] = []
-    with pytest.raises(node.JoinError, match=r"/data: mount.nfs: No route to host"):
+    with pytest.raises(node.JoinError, match=r"/data \(.+\): mount.nfs: No route to host"):
         mounting.mount_all(machine.configuration(one, other), told.append, patience=120)
     assert sum(machine.slept) >= 120
     assert machine.slept[-1] > machine.slept[1]
-    assert set(told) == {f"{one.path}: mount.nfs: No route to host"}
+    (said,) = set(told)
+    assert said.startswith(f"{one.path} ({one.source}): mount.nfs: No route to host; it goes on trying: see that the ")
     assert 0 < len(told) < len(machine.slept) - 1  # not at once: a moment is usual
 
 
@@ -242,6 +243,6 @@ def test_the_program_mounts_a_list_and_says_what_it_could_not(
     (machine.root / "list.json").write_text(json.dumps(entries))
     machine.fails[f"mount {machine.root}/b"] = ["mount.nfs: access denied"]
     assert mounting.main([str(machine.root / "list.json")]) == 1
-    assert "/b: mount.nfs: access denied" in capsys.readouterr().err
+    assert "/b (s:/b): mount.nfs: access denied" in capsys.readouterr().err
     assert f"{machine.root}/a" in mounting.mounted()
     assert mounting.main([]) == 1

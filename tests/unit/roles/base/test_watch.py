@@ -20,6 +20,7 @@ from tests.unit.roles.programs import ROLES, Commands, load
 load("watch", ROLES / "base/files/watch.py")
 import watch  # noqa: E402  # type: ignore[import-not-found]
 
+ROOM = ": remove what ended jobs left there"
 node, mounting = watch.node, watch.mounting
 
 
@@ -44,7 +45,7 @@ def test_a_file_system_that_answers_is_well(tmp_path: Path, there: set[str]) -> 
 def test_one_that_is_broken_for_good_is_said_at_once(tmp_path: Path, there: set[str]) -> None:
     gone = f"{tmp_path}/gone"
     there.add(gone)
-    assert watch.health(configuration(node.Mount("s:/x", gone)), {}) == f"{gone}: No such file or directory"
+    assert watch.health(configuration(node.Mount("s:/x", gone)), {}) == f"{gone} (s:/x): No such file or directory"
 
 
 def test_one_that_does_not_answer_gets_three_chances(
@@ -77,13 +78,13 @@ def test_one_that_was_unmounted_is_mounted_again(there: set[str], monkeypatch: p
 
     monkeypatch.setattr(mounting, "mount", mount)
     spec = configuration(node.Mount("s:/x", "/data"))
-    assert watch.health(spec, {}) == "/data: is not mounted any more: mount.nfs: no"
+    assert watch.health(spec, {}) == "/data (s:/x): is not mounted any more: mount.nfs: no"
     assert watch.health(spec, {}) == ""
 
 
 @pytest.mark.parametrize(
     ("bavail", "favail", "said"),
-    [(10**6, 100, ""), (10, 100, "the disk is full"), (10**6, 0, "no more files can be made")],
+    [(10**6, 100, ""), (10, 100, f"the disk is full{ROOM}"), (10**6, 0, f"no more files can be made{ROOM}")],
 )
 def test_a_full_disk_is_a_reason_too(bavail: int, favail: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
