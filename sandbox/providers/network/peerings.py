@@ -25,8 +25,9 @@ from sandbox.providers.network.base import (
     require_reference,
     stamp,
 )
+from sandbox.providers.network.fabric import prefix_of
 from sandbox.providers.network.peering_state import connect, disconnect, towards
-from sandbox.providers.network.vnets import VirtualNetworks, network_of
+from sandbox.providers.network.vnets import VirtualNetworks, find, network_of
 
 KIND = "virtualNetworks/virtualNetworkPeerings"
 FLAGS = {
@@ -37,7 +38,15 @@ FLAGS = {
     "doNotVerifyRemoteGateways": False,
     "peerCompleteVnets": True,
 }
-SHAPE = {"properties": {**dict.fromkeys(FLAGS, bool), "remoteVirtualNetwork": REFERENCE}}
+# The subnets that are peered where not the whole networks are.
+NAMES = ("localSubnetNames", "remoteSubnetNames")
+SHAPE = {
+    "properties": {
+        **dict.fromkeys((*FLAGS, "enableOnlyIPv6Peering"), bool),
+        **{key: [str] for key in NAMES},
+        "remoteVirtualNetwork": REFERENCE,
+    }
+}
 
 
 class Peerings:
@@ -116,10 +125,11 @@ class Peerings:
             "resourceGuid": str(uuid.uuid5(uuid.NAMESPACE_URL, " ".join(pair))),
             "remoteVirtualNetwork": {"id": remote.id},
             **{flag: bool(given.get(flag, default)) for flag, default in FLAGS.items()},
-            "remoteAddressSpace": _space(remote),
-            "remoteVirtualNetworkAddressSpace": _space(remote),
+            **_spaces(vnet, remote, given),
             "routeServiceVips": {},
         }
+        if remote.properties.get("encryption"):
+            entry["properties"]["remoteVirtualNetworkEncryption"] = remote.properties["encryption"]
         connect(entry, "Connected" if towards(remote, vnet) is not None else "Initiated")
         return entry
 
@@ -152,6 +162,28 @@ def _find(vnet: Resource, name: str) -> dict[str, Any] | None:
             found: dict[str, Any] = entry
             return found
     return None
+
+
+def _spaces(vnet: Resource, remote: Resource, given: dict[str, Any]) -> dict[str, Any]:
+    """The address spaces that a peering tells: of the networks, or of the subnets that alone are peered."""
+    if given.get("peerCompleteVnets", True):
+        far = _space(remote)
+        return {"remoteAddressSpace": far, "remoteVirtualNetworkAddressSpace": far}
+    near, far = (_subnets(network, given.get(key) or []) for network, key in zip((vnet, remote), NAMES, strict=True))
+    told = {key: list(given[key]) for key in NAMES if given.get(key)}
+    return {
+        **told,
+        "enableOnlyIPv6Peering": bool(given.get("enableOnlyIPv6Peering", False)),
+        "remoteAddressSpace": far,
+        "remoteVirtualNetworkAddressSpace": far,
+        "localAddressSpace": near,
+        "localVirtualNetworkAddressSpace": near,
+    }
+
+
+def _subnets(vnet: Resource, names: list[str]) -> dict[str, Any]:
+    found = (find(vnet, name) for name in names)
+    return {"addressPrefixes": [prefix_of(one) for one in found if one], "ipamPoolPrefixAllocations": []}
 
 
 def _space(vnet: Resource) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from sandbox.arm.operations import NETWORK, Headers, Run
 from sandbox.arm.router import SUBSCRIPTION
 from sandbox.arm.store import Resource
 from sandbox.providers import common
+from sandbox.providers.network import delegations
 from sandbox.providers.network.base import NAMESPACE, not_found, reference
 from sandbox.providers.network.interfaces import subnet_of
 from sandbox.providers.network.vnets import VirtualNetworks, find
@@ -22,10 +23,6 @@ from sandbox.providers.network.vnets import VirtualNetworks, find
 NIC, PUBLIC = f"{NAMESPACE}/networkInterfaces", f"{NAMESPACE}/publicIPAddresses"
 LOCATION = f"{SUBSCRIPTION}/providers/{NAMESPACE}/locations/{{location}}"
 # Services that subnets can be delegated to, and that they have endpoints for.
-DELEGATIONS = (
-    "Microsoft.Web/serverFarms", "Microsoft.ContainerInstance/containerGroups", "Microsoft.Netapp/volumes",
-    "Microsoft.Databricks/workspaces", "Microsoft.DBforPostgreSQL/flexibleServers", "Microsoft.Batch/batchAccounts",
-)  # fmt: skip
 ENDPOINTS = (
     "Microsoft.Storage", "Microsoft.Sql", "Microsoft.AzureCosmosDB", "Microsoft.KeyVault", "Microsoft.ServiceBus",
     "Microsoft.EventHub", "Microsoft.Web", "Microsoft.CognitiveServices", "Microsoft.ContainerRegistry",
@@ -190,16 +187,15 @@ class Questions:
         return Answer(200, {"available": not taken})
 
     def delegations(self, request: Request) -> Answer:
-        join = ["Microsoft.Network/virtualNetworks/subnets/join/action"]
         values = [
             {
                 "name": service.replace("/", "."),
                 "id": f"/subscriptions/{request.subscription}/providers/{NAMESPACE}/availableDelegations/{service}",
                 "type": f"{NAMESPACE}/availableDelegations",
                 "serviceName": service,
-                "actions": join,
+                "actions": delegations.actions(service),
             }
-            for service in DELEGATIONS
+            for service in delegations.SERVICES
         ]
         return Answer(200, {"value": values})
 

@@ -24,6 +24,8 @@ from sandbox.providers.network.base import (
     require_reference,
     stamp,
 )
+from sandbox.providers.network.delegations import actions
+from sandbox.providers.network.encryption import encryption
 from sandbox.providers.network.fabric import prefix_of
 from sandbox.providers.network.peering_state import disconnect
 
@@ -74,6 +76,8 @@ class VirtualNetworks(NetworkType):
         for key in OPTIONAL:
             if given.get(key) is not None:
                 properties[key] = given[key]
+        if properties.get("encryption"):
+            properties["encryption"] = encryption(properties["encryption"], str(request.id))
         if "dhcpOptions" in properties:
             properties["dhcpOptions"] = {"dnsServers": [], **properties["dhcpOptions"]}
         if request.api_version < "2021":
@@ -155,11 +159,8 @@ class VirtualNetworks(NetworkType):
     def _delegation(self, subnet_id: str, given: dict[str, Any]) -> dict[str, Any]:
         name = given.get("name") or "0"
         service = (given.get("properties") or {}).get("serviceName", "")
-        made = child(subnet_id, f"{SUBNET_KIND}/delegations", name, {"serviceName": service})
-        # Azure NetApp Files makes interfaces of its own in its subnet.
-        more = ["Microsoft.Network/networkinterfaces/*"] if service.lower() == "microsoft.netapp/volumes" else []
-        made["properties"]["actions"] = [*more, "Microsoft.Network/virtualNetworks/subnets/join/action"]
-        return made
+        told = {"serviceName": service, "actions": actions(service)}
+        return child(subnet_id, f"{SUBNET_KIND}/delegations", name, told)
 
     def _check(self, vnet_id: str, name: str, prefixes: list[str], subnets: list[dict[str, Any]]) -> None:
         spaces = [network_of(prefix, vnet_id) for prefix in prefixes]
