@@ -103,6 +103,7 @@ def failures_reported(module: AnsibleModule, *known: type[Exception]) -> t.Itera
     except kinds as error:
         details = error.as_dict() if hasattr(error, "as_dict") else {"message": str(error)}
         if hasattr(error, "mistakes"):
+            details["message"] = str(error).partition(":\n")[0]  # the list is in msg, once is enough
             details["mistakes"] = [{"path": one.path, "message": one.message} for one in error.mistakes]
         module.fail_json(msg=str(error), error=details)
     except ImportError as error:

@@ -64,6 +64,8 @@ def check(data: t.Any, catalog: t.Optional[Catalog] = None) -> tuple[Mistake, ..
 
 def _read(data: t.Any, catalog: t.Optional[Catalog]) -> tuple[_cluster.Cluster, tuple[Mistake, ...]]:
     mistakes = Mistakes()
+    if data == {}:
+        mistakes.add("", "is empty: does the inventory's group_vars have the variable hpc_cluster?")
     _rules.secrets(mistakes, data)
     kind = _kind(data)
     keys = tuple(kind.queues if name == "partitions" else name for name in _names(_cluster.Cluster))

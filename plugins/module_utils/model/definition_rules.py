@@ -108,7 +108,7 @@ def _network(mistakes: Mistakes, cluster: Cluster) -> None:
         for name, net in subnets.items():
             if not any(net.subnet_of(space) for space in spaces):
                 mistakes.add(f"network.subnets.{name}", f"{net} is not within the address space of the network")
-    if not mistakes.at("network.subnets"):
+    if not mistakes.at("network.subnets") and not mistakes.exactly("network"):
         _subnet_use(mistakes, cluster, subnets)
 
 

@@ -183,9 +183,11 @@ def test_without_a_catalog_sizes_are_taken_as_they_are() -> None:
     assert definition.read(data).head.vm_size == "Standard_New_v9"
 
 
-def test_an_empty_definition_names_all_that_is_missing() -> None:
-    missing = [found.path for found in definition.check({}) if found.message == "is missing"]
-    assert missing == sorted(["admin", "head", "location", "name", "network", "node_arrays", "partitions", "resource_group", "scheduler"])  # fmt: skip
+def test_an_empty_definition_says_where_it_should_be_and_names_all_that_is_missing() -> None:
+    hint, *others = definition.check({})
+    assert str(hint) == "the definition: is empty: does the inventory's group_vars have the variable hpc_cluster?"
+    assert {found.message for found in others} == {"is missing"}
+    assert [found.path for found in others] == sorted(["admin", "head", "location", "name", "network", "node_arrays", "partitions", "resource_group", "scheduler"])  # fmt: skip
 
 
 def test_yes_and_no_of_yaml_are_slurms_yes_and_no() -> None:
