@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils import described
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import definition, layout, offers, plan, serial
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.catalog import Catalog, VmSize
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.offers import Offer
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job, Queue, Unwell
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner import packed
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import (
     Command,
@@ -97,6 +97,7 @@ class Site:
         self.offers = {one.scale_set: one for one in offers.offers(self.cluster, CATALOG)}
         self.kind = scheduler(words.kind, dict(self.cluster.scheduler.options))
         self.done: list[plan.Step] = []
+        self.said: tuple[Unwell, ...] = ()
         words.prepare(bench, self.cluster.partitions, ["ib"])
 
     def run(self, command: Command) -> Output:
@@ -107,7 +108,7 @@ class Site:
         """The queue as queue_info reads it, and as autoscale understands it where it is a site's own."""
         outputs = run.outputs(self.kind, self.run)
         with self.bench.cluster() as state:
-            queue = self.kind.parse(outputs, state.now)
+            queue = replace(self.kind.parse(outputs, state.now), unwell=self.said)
         if self.words.kind != "custom":
             return queue
         texts = {key: output.stdout for key, output in outputs.items()}
@@ -161,6 +162,10 @@ class Site:
     def submit(self, ask: Ask, user: str = "alice") -> str:
         """Hand a job in as a user."""
         return self.words.identity(self.bench.run(*self.words.submit(ask), user=user))
+
+    def say(self, reason: str) -> None:
+        """All machines say on the head that they must take no jobs, or with '' that nothing stands against them."""
+        self.said = tuple(Unwell(one.private_ip, run.said(reason)) for one in self.azure.machines() if reason)
 
     def jobs(self, identity: str) -> list[Job]:
         """What the scheduler has of a job: one entry, or those of an array."""

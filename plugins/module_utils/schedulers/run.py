@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 import typing as t
@@ -79,11 +80,16 @@ def unwell(folder: t.Optional[Path] = None) -> tuple[Unwell, ...]:
         return ()
     for file in files:
         try:
-            reason, at = plain(_text(file.read_bytes()), REASON_LENGTH), int(file.stat().st_mtime)
+            reason, at = said(_text(file.read_bytes())), int(file.stat().st_mtime)
         except FileNotFoundError:
             continue  # it has just said that it is well again
         found.append(Unwell(file.name, reason, at))
     return tuple(found)
+
+
+def said(text: str) -> str:
+    """What a machine said, in signs that every scheduler keeps as they are: else the next pass would say it again."""
+    return plain(re.sub(r"[\"'`\\]", " ", text), REASON_LENGTH)
 
 
 def apply(scheduler: Scheduler, writes: t.Sequence[Write], run_: Run) -> list[dict[str, t.Any]]:

@@ -181,6 +181,42 @@ def test_a_machine_that_dies_under_its_job_is_replaced(site: Site) -> None:
     assert [node.name for node in site.observe().nodes] == [other.computer_name]
 
 
+GONE = "mounts: /shared/home (demo-head:/export/home): is not mounted any more: mount.nfs: 'No route' \"to\" host @#;"
+
+
+def test_a_node_that_lost_its_file_system_gets_no_jobs_until_it_has_it_again(site: Site) -> None:
+    first = site.submit(Ask(array="gpu", seconds=30))
+    site.passes()
+    host = site.azure.machines("gpu")[0].computer_name
+    assert site.hosts(first) == {host}
+    site.say(GONE)
+    assert "Drain" in kinds(site.one_pass())
+    (node,) = (node for node in site.observe().nodes if node.name == host)
+    assert node.drained
+    assert node.reason.startswith("azure_hpc: mounts: /shared/home (demo-head:/export/home): is not")
+    assert site.hosts(first) == {host}  # what runs goes on
+    site.rest(31)
+    second = site.submit(Ask(array="gpu", seconds=5))
+    site.one_pass()
+    assert site.hosts(second) == set()
+    assert "takes no jobs: mounts: /shared/home" in site.jobs(second)[0].note
+    assert site.one_pass() == []
+    site.say("")
+    assert "Resume" in kinds(site.one_pass())
+    site.passes(2)
+    assert site.hosts(second) == {host}
+
+
+def test_the_owner_hears_why_a_machine_that_boots_does_not_join(site: Site) -> None:
+    job = site.submit(Ask())
+    site.one_pass()
+    site.say(GONE)
+    site.one_pass()
+    assert "azure_hpc: " in site.bench.run(*site.words.reason(job))
+    assert "is there, but says: mounts: /shared/home" in site.jobs(job)[0].note
+    assert site.one_pass() == []
+
+
 def test_a_restart_of_the_head_loses_no_job_and_no_drain(site: Site) -> None:
     runs = site.submit(Ask(cpus=4, seconds=600))
     site.submit(Ask(array="hpc", nodes=2, cpus=120, seconds=5))
