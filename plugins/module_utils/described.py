@@ -14,7 +14,13 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import ser
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.cluster import Scheduler
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.kinds.custom import STATES
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Chunk, Job, Queue, QueueNode
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers.custom import JOBS, NODES, program
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import plain
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers.custom import (
+    JOBS,
+    NODES,
+    is_job_id,
+    program,
+)
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _TO_MIB = {"": 1.0, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
@@ -27,23 +33,23 @@ class MappingError(ValueError):
     """A value that is not what its field has to be; the text says which."""
 
 
-def read(plain: t.Mapping[str, t.Any], scheduler: Scheduler) -> Queue:
+def read(answer: t.Mapping[str, t.Any], scheduler: Scheduler) -> Queue:
     """The queue from what ``queue_info`` answered for any scheduler. Raises SerialError for what is no such answer."""
     if scheduler.type == "custom":
-        return queue(plain, scheduler.options)
-    return serial.load(Queue, plain, "queue")
+        return queue(answer, scheduler.options)
+    return serial.load(Queue, answer, "queue")
 
 
-def queue(plain: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any]) -> Queue:
+def queue(answer: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any]) -> Queue:
     """The queue from what ``queue_info`` answered, and the options of the definition.
 
     A job that does not fit the model is named in ``skipped``, everything else that does not in ``errors``.
     """
-    known = {key: value for key, value in plain.items() if key != "outputs"}
+    known = {key: value for key, value in answer.items() if key != "outputs"}
     empty = serial.load(Queue, known, "queue")
     if empty.errors:
         return empty
-    outputs = {key: str(value) for key, value in dict(plain.get("outputs") or {}).items()}
+    outputs = {key: str(value) for key, value in dict(answer.get("outputs") or {}).items()}
     found: dict[str, t.Any] = {}
     try:
         source = options.get("python", "")
@@ -114,7 +120,7 @@ def _jobs(records: t.Sequence[Record], about: t.Mapping[str, t.Any]) -> tuple[li
         try:
             job = _job(record, about["states"])
         except MappingError as error:
-            skipped.append(f"job {record('id') or number}: {error}")
+            skipped.append(f"job {plain(str(record('id') or number), 60)}: {error}")
             continue
         if job.state != "done":
             found.append(job)
@@ -122,6 +128,10 @@ def _jobs(records: t.Sequence[Record], about: t.Mapping[str, t.Any]) -> tuple[li
 
 
 def _job(record: Record, states: t.Mapping[str, str]) -> Job:
+    name = _required(record, "id")
+    if not is_job_id(name):
+        # Said here, it concerns one job; commands that cannot be run would keep a whole plan from the scheduler.
+        raise MappingError("no command can take its id")
     word = _text(record, "state")
     state = states.get(word, word)
     if state not in STATES:
@@ -140,7 +150,7 @@ def _job(record: Record, states: t.Mapping[str, str]) -> Job:
     )
     startable = record("startable")
     return Job(
-        id=_required(record, "id"),
+        id=name,
         state=state,
         partitions=_texts(record, "queues"),
         nodes=tuple(name.split(".")[0].lower() for name in _texts(record, "nodes")),

@@ -149,11 +149,16 @@ def _values(step: SchedulerStep) -> t.Iterator[dict[str, str]]:
             yield {"node": node, "reason": plain(step.reason)}
 
 
+def is_job_id(text: str) -> bool:
+    """Whether a command can take the text for a job: one word that is no option."""
+    return bool(_WORD.fullmatch(text)) and text.isprintable()
+
+
 def _check(step: SchedulerStep) -> t.Iterator[str]:
     if isinstance(step, _NO_USE):
         yield "is nothing that a scheduler of one's own needs"
     elif isinstance(step, plan.Comment):
-        if not _WORD.fullmatch(step.job):
+        if not is_job_id(step.job):
             yield f"{step.job!r} is not a job id"
     elif isinstance(step, plan.Add):
         if not _NODE.fullmatch(step.node):

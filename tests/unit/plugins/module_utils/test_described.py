@@ -94,6 +94,8 @@ def test_jobs_that_are_over_are_left_out() -> None:
         ({"spread": "wide"}, "job 7: spread 'wide' is none of"),
         ({"tags": 5}, "job 7: labels must be a dictionary or a list"),
         ({"id": ""}, "it has no id"),
+        ({"id": "-rf"}, "job -rf: no command can take its id"),
+        ({"id": "7\x1b[31m\r\n8"}, "job 7 [31m 8: no command can take its id"),
     ],
 )
 def test_a_job_that_does_not_fit_is_named_and_the_others_are_kept(changes: dict[str, t.Any], words: str) -> None:
