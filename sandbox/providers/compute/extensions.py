@@ -14,7 +14,7 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import COMPUTE, Run, Style
 from sandbox.arm.store import Resource
 
-from . import views
+from . import agents, views
 from .limits import VM
 from .shapes import Json, merge, refuse_while_deleting, tidy
 from .sizes import normal_location
@@ -75,6 +75,7 @@ class Extensions:
             extension.properties["provisioningState"] = "Succeeded"
 
         self._core.store.update(run.resource_id, change)
+        agents.reported(self._core, run.resource_id.rpartition("/extensions/")[0])
 
     def work_delete(self, run: Run) -> None:
         self._core.store.delete(run.resource_id)

@@ -15,7 +15,7 @@ from sandbox.arm.paging import paged
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
 
-from . import extensions, flexible_members, identities, own_interfaces, views, vm_disks, vm_shape
+from . import agents, extensions, flexible_members, identities, own_interfaces, views, vm_disks, vm_shape
 from .limits import VM, Limits, require_size
 from .machines import Machines, decode
 from .placement import domains
@@ -75,7 +75,8 @@ class VirtualMachines(Writes):
 
     @staticmethod
     def _view(vm: Resource) -> Json:
-        return views.machine(vm.body, vm.internal, created=vm.created, changed=vm.internal.get("since", vm.changed))
+        internal = agents.seen(vm.internal)
+        return views.machine(vm.body, internal, created=vm.created, changed=vm.internal.get("since", vm.changed))
 
     def instance_view(self, request: Request) -> Answer:
         vm = self._core.require(request.id)

@@ -13,7 +13,7 @@ from sandbox.arm.operations import COMPUTE, Run
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
 
-from . import flexible_members, vm_disks
+from . import agents, flexible_members, vm_disks
 from .limits import VM, Limits, allocation_failed
 from .limits import require_size as size_of
 from .machines import Machines
@@ -215,6 +215,7 @@ class VmActions:
             booted = error.code.startswith("OSProvisioning")
             self._set(vm.id, "Failed", "running" if booted else "", error)
             raise
+        agents.begin(self._core, vm)
         self._set(vm.id, "Succeeded", "running")
 
     def _leaving(self, vm_id: str) -> bool:

@@ -1,10 +1,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Extensions in the model of a scale set: who has them."""
+"""Agents: when they report first; who has the extensions in the model of a scale set."""
 
 from __future__ import annotations
 
 import typing as t
+
+from sandbox.clock import clock
+
+from .conftest import PROVIDERS
 
 if t.TYPE_CHECKING:
     from .conftest import Cloud
@@ -28,3 +32,51 @@ def test_instances_have_the_extensions_of_the_model_that_they_were_made_of(cloud
     assert "hidden" not in str(new)
     (told,) = new["properties"]["instanceView"]["extensions"]
     assert told["type"] == "Microsoft.Azure.Monitor.AzureMonitorLinuxAgent"
+
+
+def windows(cloud: Cloud) -> str:
+    image = {"publisher": "MicrosoftWindowsServer", "offer": "WindowsServer", "sku": "2022-datacenter-g2"}
+    own = {"name": "ip", "properties": {"subnet": {"id": cloud.subnet}}}
+    nic = f"{PROVIDERS}/Microsoft.Network/networkInterfaces/nic"
+    cloud.ok("PUT", nic, {"location": "westeurope", "properties": {"ipConfigurations": [own]}})
+    cloud.settle()
+    properties = {
+        "hardwareProfile": {"vmSize": "Standard_D2s_v5"},
+        "osProfile": {"computerName": "win", "adminUsername": "someone", "adminPassword": "Password-1234"},
+        "storageProfile": {
+            "imageReference": {**image, "version": "latest"},
+            "osDisk": {"createOption": "FromImage"},
+        },
+        "networkProfile": {"networkInterfaces": [{"id": nic}]},
+    }
+    path = f"{PROVIDERS}/Microsoft.Compute/virtualMachines/win"
+    cloud.run("PUT", path, {"location": "westeurope", "properties": properties})
+    return path
+
+
+def agent_of(cloud: Cloud, path: str) -> str:
+    view = cloud.ok("GET", f"{path}?$expand=instanceView")["properties"]["instanceView"]
+    assert view["statuses"][-1]["code"] == "PowerState/running"
+    assert ("osName" in view) == (view["vmAgent"]["statuses"][0]["displayStatus"] == "Ready")
+    return str(view["vmAgent"]["statuses"][0]["displayStatus"])
+
+
+def test_the_agent_of_windows_reports_a_while_after_the_machine_is_there(cloud: Cloud) -> None:
+    clock.stop(0.0)
+    try:
+        path = windows(cloud)
+        assert agent_of(cloud, path) == "Not Ready"
+        clock.advance(10)
+        assert agent_of(cloud, path) == "Ready"
+    finally:
+        clock.real()
+
+
+def test_an_extension_waits_for_the_agent(cloud: Cloud) -> None:
+    clock.stop(0.0)
+    try:
+        path = windows(cloud)
+        cloud.run("PUT", f"{path}/extensions/a", {"location": "westeurope", "properties": AGENT})
+        assert agent_of(cloud, path) == "Ready"
+    finally:
+        clock.real()
