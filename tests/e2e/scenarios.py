@@ -111,8 +111,24 @@ def killed_pass(session: Session) -> Seen:
     begun = len(decisions(session))
     identity = submit(session, "--partition=hpc", "--nodes=2")
     # The job is CONFIGURING a moment before its nodes are powered up, and the pass that is killed must find them so.
-    session.wait("Slurm to ask for nodes", lambda: "POWERING_UP" in session.ssh(LOGIN, "scontrol show nodes"), 300)
+    session.wait("Slurm to ask for nodes", lambda: powering_up(session, identity), 300)
     before = growths(session)
+    session.wait("a pass to grow a scale set", lambda: killed(session, lambda: growths(session) > before), 900)
+    serve(session, identity, completed)
+    return seen(session, identity, begun)
+
+
+def powering_up(session: Session, identity: str) -> bool:
+    """Whether Slurm waits for all nodes of a job to come up."""
+    names = job(session, identity)["nodes"]
+    if not names:
+        return False
+    found = json.loads(session.ssh(LOGIN, f"scontrol show nodes {shlex.quote(names)} --json"))["nodes"]
+    return all("POWERING_UP" in node["state"] for node in found)
+
+
+def killed(session: Session, when: Callable[[], bool]) -> bool:
+    """Run a pass and kill it the moment something holds; whether it got that far."""
     play = subprocess.Popen(
         session.playbook("autoscale"),
         env=session.environment,
@@ -121,12 +137,12 @@ def killed_pass(session: Session) -> Seen:
         start_new_session=True,
     )
     try:
-        session.wait("the pass to grow a scale set", lambda: growths(session) > before, 300, interval=0.05)
+        session.wait("the pass to get there or end", lambda: when() or play.poll() is not None, 300, interval=0.05)
     finally:
-        os.killpg(play.pid, signal.SIGKILL)
+        if play.poll() is None:
+            os.killpg(play.pid, signal.SIGKILL)
         play.wait()
-    serve(session, identity, completed)
-    return seen(session, identity, begun)
+    return when()
 
 
 def growths(session: Session) -> int:
