@@ -25,7 +25,7 @@ options:
     description: The Azure location whose kinds and quota to list.
     type: str
   jobs:
-    description: Whether to list the import and export jobs of the file systems.
+    description: Whether to list the jobs of the file systems that import, export, and add storage.
     type: bool
     default: false
   wait:

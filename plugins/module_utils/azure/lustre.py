@@ -5,18 +5,15 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
-import json
 import time
 import typing as t
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import lustre_documents as documents
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import lustre_subnets
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import (
-    AUTHENTICATION,
     NOT_FOUND,
     AzureError,
 )
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.network import VERSION as NETWORK_VERSION
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.reconcile import (
     Outcome,
     Target,
@@ -35,8 +32,6 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.lustre imp
 VERSION = "2026-01-01"
 # Seconds between looks at a file system that is on its way.
 INTERVAL = 15.0
-# Azure keeps five addresses of every subnet.
-_KEPT = 5
 
 
 def lustre_id(session: Session, group: str, name: str) -> str:
@@ -59,11 +54,12 @@ def ensure(session: Session, options: t.Mapping[str, t.Any], check: bool) -> tup
     if writes and documents.state_of(actual) not in documents.SETTLED and not check:
         raise AzureError(f"{options['name']} is {documents.state_of(actual)}: {_later(options)}", code="FileSystemBusy")
     outcome = apply(clients, writes, known, check, wait=options["wait"])
+    warnings: list[str] = []
     if capacity is not None and capacity > documents.capacity_of(actual):
-        outcome = _grow(session, clients, wanted, outcome, capacity, options, check)
+        outcome, warnings = _grow(session, clients, wanted, outcome, capacity, options, check)
     if writes and options["wait"] and not check:
         outcome = Outcome(outcome.writes, {wanted.casefold(): clients.get(wanted)})
-    return outcome, []
+    return outcome, warnings
 
 
 def remove(session: Session, options: t.Mapping[str, t.Any], check: bool) -> Outcome:
@@ -146,7 +142,7 @@ def _create(
         text += ", ".join(missing)
         raise AzureError(text, code="MissingOptions")
     sku, capacity, warnings = _size(session, options)
-    _check_subnet(session, clients, sku, capacity, options, check)
+    lustre_subnets.check(session, clients, sku, capacity, options, check)
     window = {"maintenance_window": options.get("maintenance_window") or {"day": "Friday", "time": "22:00"}}
     body = merged(documents.fixed(options, capacity), documents.changeable({**options, **window}))
     body["sku"] = {"name": sku.name}
@@ -194,63 +190,6 @@ def _same_capacity(session: Session, options: t.Mapping[str, t.Any], actual: Jso
         text = f"{options['name']} has {have} TiB and never gets smaller: {capacity} TiB would be another file system"
         raise AzureError(text, code="PropertyChangeNotAllowed")
     return capacity
-
-
-def _check_subnet(
-    session: Session, clients: TypedClients, sku: Sku, capacity: int, options: t.Mapping[str, t.Any], check: bool
-) -> None:
-    """Raise AzureError (SubnetNotSuitable) before anything is made: it would take a quarter of an hour to fail."""
-    subnet = options["subnet_id"]
-    about = {"sku": {"name": sku.name}, "storageCapacityTiB": capacity}
-    needed = int(
-        clients.ask("get_required_aml_fs_subnets_size", about, "ask for the size of the subnet")["filesystemSubnetSize"]
-    )
-    try:
-        found = session.find(subnet, NETWORK_VERSION, "read the subnet of the file system")
-    except AzureError as error:
-        if error.kind != AUTHENTICATION:
-            raise
-        found = None  # a subnet of somebody else's: what Azure says below is enough
-    else:
-        if found is None:
-            if check:
-                return  # it may be one that was not made because of check mode
-            raise AzureError(f"there is no subnet {subnet}", code="SubnetNotSuitable")
-    free, prefix = _free_addresses(found)
-    if free is not None and free < needed:
-        text = (
-            f"the subnet {subnet.rsplit('/', 1)[-1]} ({prefix}) has {free} free addresses, and {sku.name} with "
-            f"{capacity} TiB needs {needed}: "
-            f"use a subnet of its own with a /{lustre.subnet_bits(capacity)} or larger"
-        )
-        raise AzureError(text, code="SubnetNotSuitable", target=subnet)
-    try:
-        clients.ask(
-            "check_aml_fs_subnets",
-            {**about, "filesystemSubnet": subnet, "location": options["location"]},
-            "check the subnet",
-        )
-    except AzureError as error:
-        raise _subnet_error(error, subnet) from error
-
-
-def _free_addresses(subnet: Json | None) -> tuple[int | None, str]:
-    properties = (subnet or {}).get("properties") or {}
-    prefix = properties.get("addressPrefix") or next(iter(properties.get("addressPrefixes") or ()), "")
-    if not prefix:
-        return None, ""
-    size = ipaddress.ip_network(prefix, strict=False).num_addresses
-    return size - _KEPT - len(properties.get("ipConfigurations") or ()), str(prefix)
-
-
-def _subnet_error(error: AzureError, subnet: str) -> AzureError:
-    """Azure says what is wrong with a subnet in a shape of its own."""
-    try:
-        said = json.loads(error.message)["filesystemSubnet"]
-        text = f"the subnet {subnet.rsplit('/', 1)[-1]} is {said['status']}: {said['message']}"
-    except (ValueError, KeyError, TypeError):
-        return error
-    return AzureError(text, "SubnetNotSuitable", error.request_id, error.status, subnet)
 
 
 def _settled(clients: TypedClients, wanted: str, actual: Json, options: t.Mapping[str, t.Any], check: bool) -> Json:
@@ -321,8 +260,10 @@ def _grow(
     capacity: int,
     options: t.Mapping[str, t.Any],
     check: bool,
-) -> Outcome:
-    """Start (unless it runs already) the job that adds storage, and wait for its end."""
+) -> tuple[Outcome, list[str]]:
+    """Start (unless it runs already) the job that adds storage, and wait for its end. Warns of one that has failed:
+    who did not wait for it has not heard of that.
+    """
     actual = outcome.resource(wanted)
     have, name = documents.capacity_of(actual), f"to-{capacity}-tib"
     jobs = session.listing(f"{wanted}/expansionJobs", VERSION, "list the jobs that add storage")
@@ -330,7 +271,9 @@ def _grow(
     if going and (going[0].get("properties") or {}).get("newStorageCapacityTiB") != capacity:
         raise AzureError(f"{options['name']} is being expanded by {going[0]['name']} already", code="FileSystemBusy")
     job_id, writes = f"{wanted}/expansionJobs/{name}", outcome.writes
+    warnings = [] if going else [_growth_failure(options, one) for one in jobs if _job_state(one) == "Failed"]
     if not going:
+        lustre_subnets.check_room(session, clients, actual, capacity)
         change = Difference(("properties", "storageCapacityTiB"), have, capacity)
         mine = Write("PUT", wanted, 0, before=actual, changes=(change,))
         if writes:
@@ -339,9 +282,18 @@ def _grow(
         if not check:
             _start_growth(clients, job_id, any(one.get("name") == name for one in jobs), actual["location"], capacity)
     if check or not options["wait"]:
-        return Outcome(writes, outcome.resources)
+        return Outcome(writes, outcome.resources), warnings
     _await_growth(clients, going[0]["id"] if going else job_id, options)
-    return Outcome(writes, {wanted.casefold(): clients.get(wanted)})
+    return Outcome(writes, {wanted.casefold(): clients.get(wanted)}), warnings
+
+
+def _growth_failure(options: t.Mapping[str, t.Any], job: Json) -> str:
+    status = (job.get("properties") or {}).get("status") or {}
+    said = str(status.get("statusMessage") or status.get("statusCode") or "Azure does not say why")
+    return (
+        f"the expansion {job.get('name', '')} of {options['name']} ended as {_job_state(job)}: {said.rstrip('.')}. "
+        "It goes on with the size that it had"
+    )
 
 
 def _start_growth(clients: TypedClients, job_id: str, old: bool, location: str, capacity: int) -> None:
@@ -356,15 +308,12 @@ def _await_growth(clients: TypedClients, job_id: str, options: t.Mapping[str, t.
     while True:
         job = clients.get(job_id)
         state = _job_state(job)
-        status = (job.get("properties") or {}).get("status") or {}
         if state == "Completed":
             return
         if state not in ("InProgress", "RollingBack"):
-            said = status.get("statusMessage") or status.get("statusCode") or "Azure does not say why"
-            text = f"the expansion of {options['name']} ended as {state}: {said}. It goes on with the size that it had"
-            raise AzureError(text, code="ExpansionFailed", target=job_id)
+            raise AzureError(_growth_failure(options, job), code="ExpansionFailed", target=job_id)
         if time.monotonic() > deadline:
-            percent = status.get("percentComplete") or 0
+            percent = ((job.get("properties") or {}).get("status") or {}).get("percentComplete") or 0
             text = f"{options['name']} is expanded to {percent:g} %; run it again to go on waiting"
             raise AzureError(text, code="ClientTimeout", target=job_id)
         clients.sleep(INTERVAL)

@@ -19,6 +19,8 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.typed impo
 # Seconds between looks at a job.
 INTERVAL = 10.0
 _GOING = ("InProgress", "Cancelling", "Disabling", "FSScanInProgress")
+_STARTED = ("lastStartedTime", "lastStartedTimeUTC", "startTimeUTC")
+_ENDED = ("lastCompletionTime", "lastCompletionTimeUTC", "completionTimeUTC")
 _ENDINGS = ("Disabling", "Disabled", "Cancelling", "Canceled")
 
 
@@ -272,8 +274,8 @@ def summary(job: Json) -> Json:
     status = dict(properties.get("status") or {})
     state, message = status.pop("state", ""), status.pop("statusMessage", "")
     code = status.pop("statusCode", "")
-    started = status.pop("lastStartedTime", "") or status.pop("lastStartedTimeUTC", "")
-    ended = status.pop("lastCompletionTime", "") or status.pop("lastCompletionTimeUTC", "")
+    stamps = {key: status.pop(key) for key in (*_STARTED, *_ENDED) if key in status}
+    started, ended = (next((stamps[key] for key in keys if stamps.get(key)), "") for keys in (_STARTED, _ENDED))
     prefixes: list[str] = next(
         (properties[kind.prefixes] for kind in KINDS.values() if kind.prefixes in properties), []
     )
@@ -292,11 +294,12 @@ def summary(job: Json) -> Json:
 
 
 def listing(session: Session, file_system_id: str) -> list[Json]:
-    """All jobs of a file system, with their ``type``."""
+    """All jobs of a file system, with their ``type``; those that add storage are of type expansion."""
+    resources = {**{name: kind.resource for name, kind in KINDS.items()}, "expansion": "expansionJobs"}
     return [
         {**summary(one), "type": name}
-        for name, kind in KINDS.items()
-        for one in session.listing(f"{file_system_id}/{kind.resource}", VERSION, f"list the jobs of type {name}")
+        for name, resource in resources.items()
+        for one in session.listing(f"{file_system_id}/{resource}", VERSION, f"list the jobs of type {name}")
     ]
 
 

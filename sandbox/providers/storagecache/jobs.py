@@ -201,12 +201,17 @@ class Jobs:
             job = store.get(run.resource_id)
             if job is None or job.properties["status"]["state"] != "InProgress":
                 return
-            end(self._kind, job, "Completed")
+            try:
+                if self._kind is EXPANSION:
+                    store.update(begun.rid.parent, partial(_expanded, self._core, job))
+                end(self._kind, job, "Completed")
+            except ArmError as error:  # the subnet is full: the file system goes on as it was
+                end(self._kind, job, "Failed")
+                job.properties["status"].update(statusCode=error.code, statusMessage=error.message, percentComplete=0.0)
+                store.update(begun.rid.parent, _as_before)
             if moved is not None:
                 told(job, moved)
             store.put(job)
-            if self._kind is EXPANSION:
-                store.update(begun.rid.parent, partial(_expanded, self._core, job))
 
     def _import(self, job: Resource) -> Moved:
         file_system = self._core.require(job.rid.parent) if job.rid.parent else None
@@ -258,6 +263,10 @@ class Jobs:
 
     def work_delete(self, run: Run) -> None:
         self._core.store.delete(run.resource_id)
+
+
+def _as_before(file_system: Resource) -> None:
+    file_system.properties["health"] = shapes.health("Available")
 
 
 def _expanded(core: Core, job: Resource, file_system: Resource) -> None:

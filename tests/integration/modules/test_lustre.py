@@ -35,6 +35,7 @@ def subnets(modules: Modules, group: str) -> dict[str, str]:
         subnets=[
             {"name": "storage", "cidr": "10.0.3.0/24"},
             {"name": "narrow", "cidr": "10.0.4.0/28"},
+            {"name": "tight", "cidr": "10.0.6.0/27"},
             {"name": "other", "cidr": "10.0.5.0/24"},
         ],
     )
@@ -124,6 +125,37 @@ def test_a_file_system_grows_and_never_shrinks(modules: Modules, group: str, sub
     grown = modules.twice("lustre", **file_system(group, subnets, capacity_tib=16))["file_system"]
     assert (grown["capacity_tib"], grown["throughput_mbps"], grown["health"]) == (16, 4000, "Available")
     assert refused(modules("lustre", **file_system(group, subnets, capacity_tib=8))) == "PropertyChangeNotAllowed"
+
+
+def test_growth_that_does_not_fit_into_the_subnet_is_refused_before_it_begins(
+    modules: Modules, group: str, subnets: dict[str, str]
+) -> None:
+    options = file_system(group, subnets, subnet_id=subnets["tight"])
+    assert modules("lustre", **options)["file_system"]["ready"]
+    result = modules("lustre", **{**options, "capacity_tib": 128})
+    assert refused(result) == "SubnetNotSuitable"
+    assert "growing from 8 to 128 TiB takes" in result["msg"]
+    found = modules("lustre_info", resource_group=group, jobs=True)["file_systems"][0]
+    assert (found["capacity_tib"], found["jobs"]) == (8, [])
+
+
+def test_growth_that_failed_while_nobody_waited_is_told_by_the_next_who_asks(
+    modules: Modules, group: str, subnets: dict[str, str]
+) -> None:
+    options = file_system(group, subnets, sku="AMLFS-Durable-Premium-500", subnet_id=subnets["tight"])
+    made = modules("lustre", **options)["file_system"]
+    with connect({}) as azure:  # as somebody does who does not look at the subnet first
+        body = {"location": "westeurope", "properties": {"newStorageCapacityTiB": 128}}
+        azure.begin("PUT", f"{made['id']}/expansionJobs/to-128-tib", "2026-01-01", body).result()
+    larger = {**options, "capacity_tib": 16}
+    found = modules("lustre_info", resource_group=group, jobs=True)["file_systems"][0]
+    assert (found["capacity_tib"], [(one["type"], one["state"]) for one in found["jobs"]]) == (
+        8,
+        [("expansion", "Failed")],
+    )
+    again = modules("lustre", **larger)
+    assert any("to-128-tib of scratch ended as Failed" in str(warning) for warning in again["warnings"])
+    assert again["file_system"]["capacity_tib"] == 16
 
 
 def test_a_size_that_does_not_exist_names_those_that_do(modules: Modules, group: str, subnets: dict[str, str]) -> None:

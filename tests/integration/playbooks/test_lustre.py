@@ -169,7 +169,8 @@ def test_the_jobs_of_the_page_run_as_they_stand_and_take_the_rights_that_it_name
     play(definition("x"), *ground, *JOBS)
     asked = rights(sandbox)
     assert "Microsoft.StorageCache/amlFilesystems/archive/action" in asked
-    about_jobs = [action for action in asked if "Jobs/" in action]
+    about_jobs = [action for action in asked if "Jobs/" in action and "/expansionJobs/" not in action]
+    assert "Microsoft.StorageCache/amlFilesystems/expansionJobs/read" in asked
     assert {action.split("/")[2] for action in about_jobs} == {"importJobs", "autoImportJobs", "autoExportJobs"}
     assert [action for action in asked if action not in about_jobs and f"`{action}`" not in PAGE] == []
 
