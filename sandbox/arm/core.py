@@ -110,6 +110,15 @@ class Core:
             raise group_not_found(group)
         return found
 
+    def require_scope(self, scope: str) -> None:
+        """404 if what an extension resource would hang on is not there: a group, or a resource of one."""
+        if len(scope.strip("/").split("/")) > 2:
+            rid = ids.parse(scope)
+            if rid.types == ("resourceGroups",):
+                self.require_group(rid.subscription, rid.group)
+            elif rid.parent is None:
+                self.require(rid)
+
     def require(self, rid: str | ids.ResourceId) -> Resource:
         """The resource, or the 404 that Resource Manager itself answers: group, parent, or resource not found."""
         rid = ids.parse(rid) if isinstance(rid, str) else rid

@@ -21,6 +21,7 @@ PROVIDERS = (
     "federated",
     "authorization",
     "access_questions",
+    "policies",
     "network",
     "compute",
     "storagecache",

@@ -15,7 +15,7 @@ from sandbox.providers.features import Features
 NAMESPACE = "Microsoft.Authorization"
 ASSIGNMENT = f"{NAMESPACE}/roleAssignments"
 # Of these there are never any: nobody denies anything, and no policy is assigned.
-NONE = ("denyAssignments", "policyAssignments", "policyExemptions", "eligibleChildResources", "roleAssignmentSchedules")
+NONE = ("denyAssignments", "policyExemptions", "eligibleChildResources", "roleAssignmentSchedules")
 
 
 class Questions:
@@ -78,7 +78,6 @@ def register(core: Core) -> None:
     add("GET", f"{SCOPE}/providers/{NAMESPACE}/permissions", questions.permissions)
     for kind in NONE:
         add("GET", f"{SCOPE}/providers/{NAMESPACE}/{kind}", questions.nothing)
-    for kind in ("classicAdministrators", "policyDefinitions", "policySetDefinitions"):
-        add("GET", f"{SUBSCRIPTION}/providers/{NAMESPACE}/{kind}", questions.nothing)
+    add("GET", f"{SUBSCRIPTION}/providers/{NAMESPACE}/classicAdministrators", questions.nothing)
     add("GET", f"/providers/{NAMESPACE}/providerOperations", questions.provider_operations)
     add("GET", f"/providers/{NAMESPACE}/providerOperations/{{namespace}}", questions.provider_operations)

@@ -29,7 +29,7 @@ class Locks:
         if level is None:
             text = f"The lock level '{given.get('level')}' is invalid. Allowed values: {', '.join(LEVELS)}."
             raise ArmError(400, "InvalidLockLevel", text, headers=GATEWAY)
-        self._require_scope(request.params["scope"])
+        self._core.require_scope(request.params["scope"])
         with self._core.store.transaction():
             known = self._find(request)
             lock = known or Resource(self._id(request), {})
@@ -37,14 +37,6 @@ class Locks:
             lock.body = {"properties": properties, "id": lock.id, "type": TYPE, "name": request.params["name"]}
             self._core.store.put(lock)
         return Answer(200 if known else 201, lock.body)
-
-    def _require_scope(self, scope: str) -> None:
-        if len(scope.strip("/").split("/")) > 2:
-            rid = ids.parse(scope)
-            if rid.types == ("resourceGroups",):
-                self._core.require_group(rid.subscription, rid.group)
-            elif rid.parent is None:
-                self._core.require(rid)
 
     @staticmethod
     def _id(request: Request) -> str:
