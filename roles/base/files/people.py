@@ -167,7 +167,7 @@ def problems(people: People, has: Accounts, places: Places) -> list[str]:
             other = has.users[user.name][2]
             found.append(
                 f"uid {user.uid} is wanted for {user.name}, who has uid {other} on this machine: numbers of existing "
-                f"accounts are not changed, because their files would change hands"
+                f"accounts are not changed, because their files would change hands; give {user.name} uid {other}"
             )
         elif owner and owner != user.name and user.state == "present":
             found.append(
@@ -175,14 +175,22 @@ def problems(people: People, has: Accounts, places: Places) -> list[str]:
                 f"give {user.name} another uid, or make {owner} absent first"
             )
         if user.state == "present" and not places.at(user.shell).exists():
-            found.append(f"the shell {user.shell} of {user.name} is not installed on this machine")
+            found.append(
+                f"the shell {user.shell} of {user.name} is not installed on this machine: install it or choose another"
+            )
     for group in _wanted_groups(people):
         owner = gids.get(group.gid) or _directory(lambda group=group: grp.getgrgid(group.gid).gr_name, places)  # type: ignore[misc]
         there = has.groups.get(group.name)
         if there and there[0] != group.gid:
-            found.append(f"gid {group.gid} is wanted for group {group.name}, which has gid {there[0]} on this machine")
+            found.append(
+                f"gid {group.gid} is wanted for group {group.name}, which has gid {there[0]} on this machine: "
+                "give it that gid, or another name"
+            )
         elif owner and owner != group.name and group.state == "present":
-            found.append(f"gid {group.gid} of group {group.name} is the gid of {owner} on this machine")
+            found.append(
+                f"gid {group.gid} of group {group.name} is the gid of {owner} on this machine: "
+                f"give {group.name} another number"
+            )
     return found
 
 

@@ -329,6 +329,8 @@ def test_an_export_that_fails_half_way_loses_nothing(modules: Modules, group: st
     (files / "b").mkdir(parents=True)  # no blob can be written there
     failed = modules("lustre_job", **job(group, type="archive"))
     assert refused(failed) == "JobFailed"
+    assert "%" in failed["msg"]
+    assert "What was not copied is still in the file system: see the logs in logs" in failed["msg"]
     assert "rerun: true" in failed["msg"]
     assert modules("lustre_info", resource_group=group)["problems"]
     (files / "b").rmdir()

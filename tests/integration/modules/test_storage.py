@@ -171,6 +171,7 @@ def test_an_identity_without_rights_is_found_before_a_machine_needs_it(modules: 
     assert refused(result) == "RoleMissing"
     assert "'Storage Blob Data Contributor'" in result["msg"]
     assert "nodes" in result["msg"]
+    assert "Assign it (it may take ten minutes to count), or use grant: true" in result["msg"]
     modules.twice("storage_account", **blobs(group, identities=[who], grant=True))
     assert not modules("storage_account", **blobs(group, identities=[who]))["changed"]
 

@@ -102,10 +102,10 @@ def test_membership_follows_the_list_and_other_groups_of_the_machine_stay(machin
         (
             "bob:x:2001:2001::/:/bin/sh\n",
             ALICE,
-            "uid 2001 of alice is the uid of bob on this machine: accounts are not",
+            "uid 2001 of alice is the uid of bob on this machine: .*; give alice another uid, or make bob absent first",
         ),
-        ("alice:x:1500:1500::/:/bin/sh\n", ALICE, "alice, who has uid 1500 on this machine: numbers of existing"),
-        ("", {**ALICE, "shell": "/bin/zsh"}, "the shell /bin/zsh of alice is not installed"),
+        ("alice:x:1500:1500::/:/bin/sh\n", ALICE, "alice, who has uid 1500 on this machine: .*; give alice uid 1500"),
+        ("", {**ALICE, "shell": "/bin/zsh"}, "the shell /bin/zsh of alice is not installed .*: install it or"),
         ("alice:x:1500:1500::/:/bin/sh\n", {"name": "alice", "uid": 2001, "state": "absent"}, "who has uid 1500"),
     ],
 )
@@ -124,8 +124,8 @@ def test_a_group_that_collides_is_named_with_all_other_problems(machine: Any) ->
     with pytest.raises(people.PeopleError) as caught:
         people.apply(listed(ALICE, groups=[PHYSICS]), places=places)
     assert str(caught.value).split("; ") == [
-        "gid 3000 is wanted for group physics, which has gid 900 on this machine",
-        "gid 2001 of group alice is the gid of strangers on this machine",
+        "gid 3000 is wanted for group physics, which has gid 900 on this machine: give it that gid, or another name",
+        "gid 2001 of group alice is the gid of strangers on this machine: give alice another number",
     ]
 
 

@@ -8,7 +8,7 @@ import datetime
 import typing as t
 
 import pytest
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import lustre_documents, lustre_jobs
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure import lustre, lustre_documents, lustre_jobs
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.azure.errors import AzureError
 
 BEGUN = datetime.datetime(2026, 11, 20, 12, 0, tzinfo=datetime.UTC).timestamp()
@@ -52,6 +52,23 @@ def test_one_that_is_stuck_is_a_problem_with_a_way_out() -> None:
     assert "confirm: scratch" in problem
     (problem,) = summary(document("Updating"), 75)["problems"]
     assert "support" in problem
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "what"),
+    [
+        ("Creating", "FileSystemStuck", "wait no more, delete it (state: absent, confirm: scratch) and make it again"),
+        ("Failed", "FileSystemFailed", "half made and cannot be used: delete it (state: absent, confirm: scratch)"),
+        ("Deleting", "FileSystemBusy", "wait until it is gone, or choose another name"),
+    ],
+)
+def test_who_asks_for_one_that_will_never_be_there_is_told_what_to_do(state: str, code: str, what: str) -> None:
+    options = {"name": "scratch", "wait": True, "wait_timeout": 0}
+    begun = {"systemData": {"createdAt": "2020-01-01T12:00:00Z", "lastModifiedAt": "2020-01-01T12:00:00Z"}}
+    with pytest.raises(AzureError) as caught:
+        lustre._settled(t.cast("t.Any", None), "id", {**document(state), **begun}, options, False)
+    assert caught.value.code == code
+    assert what in str(caught.value)
 
 
 def test_one_that_failed_with_a_container_names_the_roles() -> None:
