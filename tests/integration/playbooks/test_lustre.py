@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Managed Lustre in the playbooks: begun before the machines, waited for in lines, deleted only when asked twice."""
+"""Managed Lustre in the playbooks: begun before the machines, waited for in lines. Deleting it: see test_storage.py."""
 
 from __future__ import annotations
 
@@ -115,19 +115,6 @@ def test_site_in_check_mode_says_that_it_would_make_it(playbook: Playbook, modul
     assert "changed: [localhost]" in asked
     assert '"storageCapacityTiB": 8' in asked
     assert modules("lustre_info", resource_group="checked-rg")["file_systems"] == []
-
-
-def test_destroy_deletes_it_only_if_asked_twice_or_keeps_it(
-    play: t.Callable[..., str], playbook: Playbook, modules: Modules
-) -> None:
-    wanted = cluster("twice")
-    play(wanted, tasks_of("ground"), BEGIN)
-    sure = ("-e", "hpc_destroy_confirm=twice")
-    assert "hpc_destroy_lustre=twice-scratch" in playbook("destroy", wanted, *sure, works=False)
-    playbook("destroy", wanted, *sure, "-e", "hpc_destroy_lustre=keep")
-    assert modules("lustre_info", resource_group="twice-rg", name="twice-scratch")["ready"]
-    playbook("destroy", wanted, *sure, "-e", "hpc_destroy_lustre=twice-scratch")
-    assert modules("resource_group", name="twice-rg", state="absent")["changed"] is False
 
 
 PAGE = (ROOT / "docs/lustre.md").read_text()

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from tests.integration.modules.conftest import Modules, definition, modules
-from tests.integration.playbooks.test_lustre import play, tasks_of
+from tests.integration.playbooks.test_lustre import BEGIN, play, tasks_of
 from tests.integration.playbooks.test_playbooks import Playbook, playbook
 
 __all__ = ["modules", "play", "playbook"]
@@ -105,20 +105,28 @@ def test_site_in_check_mode_says_that_it_would_make_all_of_it(playbook: Playbook
     assert modules("storage_info", resource_group="asked-rg")["accounts"] == []
 
 
-def test_destroy_deletes_it_only_if_asked_twice_or_keeps_it(
+def test_destroy_deletes_what_holds_data_only_if_asked_for_each_by_name_or_keeps_it(
     play: t.Callable[..., str], playbook: Playbook, modules: Modules
 ) -> None:
     wanted = everything("double")
-    play(wanted, tasks_of("ground"), tasks_of("storage"), tasks_of("storage_wait"))
-    sure = ("-e", "hpc_destroy_confirm=double")
-    names = "doubledata,doublefiles,double-projects"
-    assert f"hpc_destroy_storage={names}" in playbook("destroy", wanted, *sure, works=False)
-    playbook("destroy", wanted, *sure, "-e", "hpc_destroy_storage=keep")
+    wanted["network"]["subnets"]["storage"] = "10.20.4.0/24"
+    wanted["image"]["bake"] = True
+    managed = {"sku": "AMLFS-Durable-Premium-250", "capacity_tib": 8}
+    wanted["file_systems"].append({"name": "scratch", "type": "lustre", "path": "/mnt/lustre", "managed": managed})
+    play(wanted, tasks_of("ground"), tasks_of("storage"), BEGIN, tasks_of("storage_wait"))
+    names, lustre = "doubledata,doublefiles,double-projects", ("-e", "hpc_destroy_lustre=double-scratch")
+
+    def destroy(*options: str, works: bool) -> str:
+        return playbook("destroy", wanted, "-e", "hpc_destroy_confirm=double", *options, works=works)
+
+    assert "hpc_destroy_lustre=double-scratch" in destroy(works=False)
+    assert f"hpc_destroy_storage={names}" in destroy(*lustre, works=False)
+    some = ("-e", "hpc_destroy_storage=doubledata,doublefiles")
+    assert "double-projects would be deleted" in destroy(*lustre, *some, works=False)
+    destroy("-e", "hpc_destroy_lustre=keep", "-e", "hpc_destroy_storage=keep", works=True)
     assert len(modules("storage_info", resource_group="double-rg")["volumes"]) == 1
-    assert "double-projects would be deleted" in playbook(
-        "destroy", wanted, *sure, "-e", "hpc_destroy_storage=doubledata,doublefiles", works=False
-    )
-    playbook("destroy", wanted, *sure, "-e", f"hpc_destroy_storage={names}")
+    assert modules("lustre_info", resource_group="double-rg", name="double-scratch")["file_systems"]
+    destroy(*lustre, "-e", f"hpc_destroy_storage={names}", works=True)
     assert modules("resource_group", name="double-rg", state="absent")["changed"] is False
 
 
