@@ -13,13 +13,13 @@ author:
   - The azure_hpc.cluster contributors (@azure-hpc)
 description:
   - Reads which jobs ended in a time, who had them, on which nodes, and how they ended.
-  - Slurm is asked by sacct, HTCondor by condor_history; of OpenPBS and Grid Engine the accounting files are read.
+  - Slurm is asked by sacct, HTCondor by condor_history; of OpenPBS, Grid Engine and LSF the accounting files are read.
   - Runs on the head node, as somebody who may see all jobs. Needs no library beside Python.
 options:
   scheduler:
     description: The kind of scheduler.
     type: str
-    choices: [slurm, openpbs, gridengine, htcondor]
+    choices: [slurm, openpbs, gridengine, htcondor, lsf]
     default: slurm
   since:
     description: Jobs that ended at this time or later, in seconds since the epoch. If negative, so many seconds ago.
@@ -32,7 +32,8 @@ options:
   directory:
     description:
       - Where the accounting files are, if not in the usual place.
-      - C(/var/spool/pbs/server_priv/accounting) for OpenPBS, C(/var/lib/gridengine/default/common) for Grid Engine.
+      - C(/var/spool/pbs/server_priv/accounting) for OpenPBS, C(/var/lib/gridengine/default/common) for Grid Engine,
+        C(/opt/ibm/lsf/work) for LSF.
     type: path
     default: ""
 attributes:

@@ -9,7 +9,7 @@ import typing as t
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.history import History
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.schedulers import Command, Output
 
-NAMES = ("slurm", "openpbs", "gridengine", "htcondor")
+NAMES = ("slurm", "openpbs", "gridengine", "htcondor", "lsf")
 
 
 class Reader(t.Protocol):
@@ -44,6 +44,10 @@ def reader(name: str) -> Reader:
         from .htcondor.history import HTCondorHistory
 
         return HTCondorHistory()
+    if name == "lsf":
+        from .lsf.history import LsfHistory
+
+        return LsfHistory()
     raise ValueError(f"the history of {name} cannot be read")
 
 

@@ -206,6 +206,69 @@ def test_htcondor_jobs_are_read_from_its_history() -> None:
     assert (found["7.4"].state, found["7.4"].cores) == ("completed", 4)
 
 
+def lsf(**changes: Any) -> str:
+    """A record of lsb.acct, by the order of its manual page."""
+    has: dict[str, Any] = {
+        "ended": 1060, "id": 17, "slots": 2, "submitted": 900, "started": 1000, "user": "alice", "asked": [],
+        "hosts": ["hpc-1.internal", "hpc-2.internal"], "status": 64, "name": "simulate", "command": "mpirun ./a.out",
+        "project": "physics", "exit": 0, "index": 0, "why": 0, **changes,
+    }  # fmt: skip
+
+    def quoted(*texts: str) -> list[str]:
+        return ['"' + text.replace('"', '""') + '"' for text in texts]
+
+    words = [
+        *quoted("JOB_FINISH", "10.1"), has["ended"], has["id"], 2001, 33554438, has["slots"], has["submitted"], 0, 0,
+        has["started"], *quoted(has["user"], "normal", "", "", "", "head", "/home/alice", "", "", "", "900.17"),
+        len(has["asked"]), *quoted(*has["asked"]), len(has["hosts"]), *quoted(*has["hosts"]), has["status"], 60.0,
+        *quoted(has["name"], has["command"]), *[0.5, 0.1, *[-1] * 17], *quoted("", has["project"]), has["exit"],
+        has["slots"], *quoted("", ""), has["index"], 2048, 0, *quoted("", "", "", ""), 0, *quoted(""), has["why"],
+        *quoted(""), -1, *quoted("", "", "", ""),
+    ]  # fmt: skip
+    return " ".join(map(str, words)) + "\n"
+
+
+def test_lsf_jobs_are_read_from_its_accounting_files() -> None:
+    (job,) = by_id(read("lsf", lsf(asked=["hpc-1"]))).values()
+    assert job == PastJob(
+        id="17", name="simulate", user="alice", state="completed", submitted_at=900, started_at=1000, ended_at=1060,
+        nodes=("hpc-1", "hpc-2"), node_count=2, cores=2, cpu_seconds=120, account="physics", queue="normal",
+        said="DONE",
+    )  # fmt: skip
+
+
+def test_an_lsf_task_with_its_slots_written_short() -> None:
+    job = by_id(read("lsf", lsf(index=3, hosts=["60*hpc-1", "60*hpc-2"], slots=120, project="default")))["17[3]"]
+    assert (job.cores, job.nodes, job.cpu_seconds, job.account) == (120, ("hpc-1", "hpc-2"), 7200, "")
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "code", "signal"),
+    [
+        ({"exit": 3 << 8}, "failed", 3, 0),
+        ({"exit": 137 << 8}, "failed", 0, 9),
+        ({"exit": 15, "why": 14}, "cancelled", 0, 15),
+        ({"exit": 140 << 8, "why": 5}, "timeout", 0, 12),
+        ({"exit": 9, "why": 16}, "out_of_memory", 0, 9),
+        ({"started": 0, "hosts": [], "exit": 0, "why": 0}, "cancelled", 0, 0),
+    ],
+)
+def test_lsf_says_how_a_job_ended(change: dict[str, Any], state: str, code: int, signal: int) -> None:
+    job = by_id(read("lsf", lsf(status=32, **change)))["17"]
+    assert (job.state, job.exit_code, job.signal) == (state, code, signal)
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_no_name_and_no_command_makes_an_lsf_job_somebody_elses(name: str, command: str) -> None:
+    forged = f"{command}\n{lsf(id=99, user='mallory')}"
+    found = read("lsf", lsf(name=name, command=forged) + '"JOB_RESIZE" "10.1" 5\n' + lsf(id=18))
+    assert [(job.id, job.user, job.account) for job in found.jobs] == [
+        ("17", "alice", "physics"),
+        ("18", "alice", "physics"),
+    ]
+    assert found.jobs[0].name == name
+
+
 def test_an_empty_htcondor_history_is_no_error() -> None:
     assert read("htcondor", "") == History("htcondor")
 
@@ -244,7 +307,8 @@ def test_no_name_makes_a_slurm_job_somebody_elses(name: str) -> None:
 
 @given(st.lists(st.text(max_size=60), max_size=5))
 def test_lines_that_are_no_records_are_named_and_end_nothing(lines: list[str]) -> None:
-    for name, good in (("gridengine", ge()), ("openpbs", (FIXTURES / "openpbs/accounting.txt").read_text())):
+    pbs = (FIXTURES / "openpbs/accounting.txt").read_text()
+    for name, good in (("gridengine", ge()), ("openpbs", pbs), ("lsf", lsf())):
         found = read(name, good + "\n".join(lines))
         assert {job.id for job in found.jobs} >= {job.id for job in read(name, good).jobs}
         assert all(job.state in STATES for job in found.jobs)
