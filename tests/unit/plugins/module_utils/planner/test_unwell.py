@@ -13,8 +13,11 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model import ser
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Queue, Unwell
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner import packed
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.answers import Answers
+from hypothesis import given
+from hypothesis import strategies as st
 
 from .packed_world import SMALL, World, array, cluster, grown, of
+from .test_packed_properties import quick, worlds
 
 GONE = "mounts: /shared/home: is not mounted any more: mount.nfs: No route to host"
 
@@ -194,3 +197,44 @@ def test_what_machines_said_travels_with_the_queue() -> None:
     world = waiting()
     unwell(world)
     assert serial.load(Queue, serial.dump(world.queue())) == world.queue()
+
+
+@st.composite
+def unwell_worlds(draw: st.DrawFn) -> World:
+    """Any world in which some machines, up or booting, say that they must take no jobs."""
+    world = draw(worlds())
+    for item in world.sets.values():
+        for one in item.instances:
+            if one.private_ip and draw(st.booleans()):
+                world.said[one.private_ip] = GONE
+            if one.computer_name in world.nodes and draw(st.booleans()):
+                words = draw(st.sampled_from(("azure_hpc: idle for 300 s", f"azure_hpc: {GONE}", GONE, "bad disk")))
+                world.change(one.computer_name, drained=True, reason=words)
+    return world
+
+
+@quick
+@given(unwell_worlds())
+def test_a_plan_that_was_carried_out_is_followed_by_none_whatever_machines_say(world: World) -> None:
+    for _unused in range(8):
+        plan = world.plan()
+        if not plan:
+            break
+        world.apply(*plan.azure)
+        world.apply(*world.plan().scheduler)
+    assert not world.plan()
+
+
+@quick
+@given(unwell_worlds())
+def test_no_job_is_put_onto_a_node_that_must_take_none_and_none_returns_to_service(world: World) -> None:
+    done = packed.Pass(world.cluster, world.layout, world.queue(), world.fleet(), world.catalog(), world.now)
+    said = {
+        one.computer_name
+        for item in world.sets.values()
+        for one in item.instances
+        if one.private_ip in world.said and one.computer_name in world.nodes and world.nodes[one.computer_name].up
+    }
+    plan = done.plan()
+    assert not said & {getattr(tag, "name", "") for _job, tags in done.placements() for tag in tags}
+    assert not said & {name for step in of(plan, steps.Resume) for name in step.nodes}
