@@ -126,6 +126,10 @@ class Slurm(Driver):
         return f"squeue --noheader --jobs={identity} --states=RUNNING --format=yes"
 
 
+# A parallel job is over when its first node is, and the others are killed, unless it says this.
+ALL_NODES = '+ParallelShutdownPolicy = "WAIT_FOR_ALL"'
+
+
 class HTCondor(Driver):
     """HTCondor: an exclusive job asks for all CPUs of a node, a parallel one runs its script on every node."""
 
@@ -150,7 +154,7 @@ class HTCondor(Driver):
             f"output = {token}.log",
             f"error = {token}.log",
             *([f"request_gpus = {ask.gpus}"] if ask.gpus else []),
-            *(["universe = parallel", f"machine_count = {ask.nodes}"] if ask.nodes > 1 else []),
+            *(["universe = parallel", f"machine_count = {ask.nodes}", ALL_NODES] if ask.nodes > 1 else []),
             f"queue {ask.tasks or 1}",
         ]
         return {f"{token}.sub": "\n".join(lines) + "\n"}
