@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """When the agent of a machine reports for the first time.
 
-A Linux machine is provisioned when its agent says so. Windows is provisioned a while before its agent reports: until
+A Linux machine is provisioned when its agent says so. Windows (since 2016) is provisioned a while before: until
 then Azure shows the machine as running, with an agent that is not ready. Whatever the agent has to do (an extension)
 waits for it. ``internal["agent_due"]`` is the time of its first report.
 """
@@ -22,7 +22,8 @@ LEAST = 5.0
 
 def begin(core: Core, vm: Resource) -> None:
     """A new machine has booted."""
-    if vm.properties["storageProfile"]["osDisk"].get("osType") != "Windows":
+    windows = vm.properties["storageProfile"]["osDisk"].get("osType") == "Windows"
+    if not windows or str(vm.internal.get("os_version", "")).startswith("6."):
         return
 
     def change(row: Resource) -> None:

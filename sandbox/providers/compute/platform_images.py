@@ -11,6 +11,7 @@ import functools
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -183,18 +184,27 @@ def brief(entry: dict[str, Any], image: PlatformImage, *, deprecation: bool) -> 
     }
     if deprecation:
         status = {"scheduledDeprecationTime": None, **_deprecation(image)}
-        properties |= {"imageDeprecationStatus": status, "goLiveDate": None}
+        properties |= {"imageDeprecationStatus": status, "goLiveDate": _live(entry["name"])}
     return {"properties": properties, "extendedLocation": None, **entry}
 
 
 # Publishers did not say of older versions that they boot from NVMe disks.
 NVME_SINCE = "20220901"
+GO_LIVE_SINCE = "20240901"
 
 
 def _date(version: str) -> str:
     """The day that is part of a version's name; versions without one count as new."""
     found = re.search(r"20\d{6}", version)
     return found[0] if found else NVME_SINCE
+
+
+def _live(version: str) -> str | None:
+    """The day since when there is a version: the one after it was built. It is told since September 2024."""
+    found = re.search(r"20\d{6}", version)
+    if found is None or found[0] < GO_LIVE_SINCE:
+        return None
+    return f"{datetime.strptime(found[0], '%Y%m%d') + timedelta(days=1):%Y-%m-%dT00:00:00}+00:00"
 
 
 def _deprecation(image: PlatformImage) -> dict[str, Any]:

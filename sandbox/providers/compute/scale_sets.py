@@ -72,6 +72,9 @@ class ScaleSets(Writes):
         if "userdata" in request.query.get("$expand", "").lower() and scale_set.internal.get("user_data"):
             profile = {**scale_set.properties["virtualMachineProfile"], "userData": scale_set.internal["user_data"]}
             body = {**body, "properties": {**scale_set.properties, "virtualMachineProfile": profile}}
+        if request.api_version < "2018":
+            policy = {"automaticOSUpgrade": False, **scale_set.properties["upgradePolicy"]}
+            body = {**body, "properties": {**body["properties"], "upgradePolicy": policy}}
         return Answer(200, body, {"ETag": body["etag"]})
 
     def list_(self, request: Request) -> Answer:

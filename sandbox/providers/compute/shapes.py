@@ -103,13 +103,16 @@ _WORDS = {
     ),
 }
 # fmt: on
+# Keys that clients are known to spell in another case than Azure.
+_KEYS = {"publicipaddressconfiguration": "publicIPAddressConfiguration"}
 
 
 def canonical(value: Any) -> Any:
     """The same body with Azure's spelling of words that it takes in any case, such as ``fromImage`` or ``manual``."""
     if isinstance(value, dict):
         spelled = {}
-        for key, item in value.items():
+        for said, item in value.items():
+            key = _KEYS.get(said.lower(), said)
             if key in _WORDS and isinstance(item, str):
                 item = next((word for word in _WORDS[key] if word.lower() == item.lower()), item)
             spelled[key] = item if key == "tags" else canonical(item)

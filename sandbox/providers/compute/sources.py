@@ -53,6 +53,9 @@ def image_facts(core: Core, storage: Json, location: str) -> ImageFacts | None:
         raise ArmError(400, "InvalidParameter", message, target="imageReference")
     if reference.get("id"):
         return _referenced(core, reference["id"], location)
+    public = reference.get("communityGalleryImageId") or reference.get("sharedGalleryImageId")
+    if public:
+        return _referenced(core, _own_id(core, public, location), location)
     image, version = platform_images.resolve(reference)
     return ImageFacts(
         os=image.os,
@@ -65,6 +68,22 @@ def image_facts(core: Core, storage: Json, location: str) -> ImageFacts | None:
     )
 
 
+def _own_id(core: Core, public: str, location: str) -> str:
+    """The id of what others see as ``/CommunityGalleries/<name>/...`` or ``/SharedGalleries/<name>/...``."""
+    _empty, kind, name, *rest = public.split("/") if public.count("/") > 3 else ("", "", "", "")
+    for gallery in core.store.list(GALLERY):
+        community = (gallery.properties.get("sharingProfile") or {}).get("communityGalleryInfo") or {}
+        shared = kind.lower() == "sharedgalleries"
+        names = [gallery.properties["identifier"]["uniqueName"]] if shared else community.get("publicNames") or []
+        if name.lower() in (one.lower() for one in names):
+            return "/".join((gallery.id, *rest))
+    message = (
+        f"The gallery image {public} is not available in {location} region. Please contact image owner to replicate to "
+        "this region, or change your requested region."
+    )
+    raise ArmError(404, "GalleryImageNotFound", message, target="imageReference")
+
+
 _PLATFORM = re.compile(
     r"/Publishers/(?P<publisher>[^/]+)/ArtifactTypes/VMImage/Offers/(?P<offer>[^/]+)/Skus/(?P<sku>[^/]+)"
     r"/Versions/(?P<version>[^/]+)$",
@@ -75,11 +94,14 @@ _PLATFORM = re.compile(
 def disk_image(core: Core, creation: Json, location: str) -> ImageFacts | None:
     """The image that a disk's ``creationData`` names, None if it names none or one that is not there."""
     own, shared = creation.get("imageReference") or {}, creation.get("galleryImageReference") or {}
-    reference = own.get("id") or shared.get("id") or shared.get("sharedGalleryImageId") or ""
+    reference = own.get("id") or shared.get("id") or ""
+    public = shared.get("communityGalleryImageId") or shared.get("sharedGalleryImageId")
     platform = _PLATFORM.search(reference)
     try:
         if platform:
             return image_facts(core, {"imageReference": platform.groupdict()}, location)
+        if public and reference in ("", public):
+            reference = _own_id(core, public, location)
         return _referenced(core, reference, normal_location(location)) if reference else None
     except ArmError:
         return None

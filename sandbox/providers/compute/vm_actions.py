@@ -51,6 +51,7 @@ class VmActions:
         operations.register("compute.vm.power", self.work_power)
         operations.register("compute.vm.delete", self.work_delete)
         operations.register("compute.vm.convert", self.work_convert)
+        operations.register("compute.vm.reimage", self.work_reimage)
         self._core.on_group_delete(VM, 10, self.remove)
 
     # requests
@@ -152,13 +153,30 @@ class VmActions:
                 self._core.store.put(vm)
 
     def reimage(self, request: Request) -> Answer:
-        self._core.require(request.id)
-        message = (
-            "The Reimage and OSUpgrade Virtual Machine actions require that the virtual machine has Automatic OS "
-            "Upgrades "
-            "enabled."
-        )
-        raise ArmError(409, "OperationNotAllowed", message)
+        """A new OS disk: of a machine whose disk is ephemeral, and since 2022 of any that was made of an image."""
+        with self._core.store.transaction():
+            vm = self._core.require(request.id)
+            storage = vm.properties["storageProfile"]
+            local = "diffDiskSettings" in storage["osDisk"]
+            if not local and (request.api_version < "2022" or not storage.get("imageReference")):
+                message = (
+                    "The Reimage and OSUpgrade Virtual Machine actions require that the virtual machine has Automatic "
+                    "OS Upgrades enabled."
+                )
+                raise ArmError(409, "OperationNotAllowed", message)
+            self._touch(vm, "Updating")
+            return self._core.operations.begin(
+                request, "compute.vm.reimage", vm.id, style=COMPUTE, location=vm.body["location"], latency=60
+            )
+
+    def work_reimage(self, run: Run) -> None:
+        vm = self._core.store.get(run.resource_id)
+        if vm is None:
+            return
+        if vm.internal.get("power") == "running":
+            self._machines.act("delete", vm)
+            self._machines.boot(vm)
+        self._set(vm.id, "Succeeded")
 
     def delete(self, request: Request) -> Answer:
         with self._core.store.transaction():

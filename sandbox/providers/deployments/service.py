@@ -63,6 +63,7 @@ class Deployments:
                 resource.created = known.created
             resource.body["properties"] = {
                 **first_answer(deployment, properties),
+                **self._on_error(request, properties),
                 "provisioningState": "Accepted",
                 **moment(clock.now(), 0.0002),
                 "correlationId": request.headers.get("x-ms-correlation-request-id") or str(uuid.uuid4()),
@@ -136,6 +137,7 @@ class Deployments:
         body = _body(request, rid)
         body["properties"] = {
             **first_answer(deployment, properties),
+            **self._on_error(request, properties),
             "provisioningState": "Succeeded",
             "timestamp": "0001-01-01T00:00:00Z",
             "duration": "PT0S",
@@ -214,6 +216,18 @@ class Deployments:
             message = f"Deployment '{request.params['name']}' could not be found."
             raise ArmError(404, "DeploymentNotFound", message, headers=GATEWAY)
         return resource
+
+    def _on_error(self, request: Request, properties: dict[str, Any]) -> dict[str, Any]:
+        """``onErrorDeployment`` with the name of the deployment that it means. It is told, and not carried out."""
+        asked = properties.get("onErrorDeployment")
+        if not asked:
+            return {}
+        if asked.get("type") != "LastSuccessful":
+            return {"onErrorDeployment": asked}
+        found = self._core.store.list(TYPE, subscription=request.subscription, group=request.group)
+        succeeded = [one for one in found if one.properties["provisioningState"] == "Succeeded"]
+        last = max(succeeded, key=lambda one: one.changed, default=None)
+        return {"onErrorDeployment": {**asked, **({"deploymentName": last.body["name"]} if last else {})}}
 
     def _checked(self, request: Request, rid: ids.ResourceId, properties: dict[str, Any]) -> Deployment:
         """The deployment if nothing is wrong with it, or 400 InvalidTemplate, InvalidTemplateDeployment."""

@@ -52,7 +52,7 @@ class Arm:
 
     def wait(self) -> None:
         """Until no operation runs."""
-        for _unused in range(500):
+        for _unused in range(12_000):
             query = "SELECT count(*) FROM operations WHERE ended IS NULL"
             if not self.core.store.db().execute(query).fetchone()[0]:
                 return

@@ -242,5 +242,5 @@ def test_a_pause_that_is_over_does_not_end_another_that_is_like_it() -> None:
     assert long.is_alive()
     watch.enter()
     watch.leave()
-    long.join(10)
+    long.join(60)
     assert not long.is_alive()

@@ -112,7 +112,7 @@ class Cloud:
 
     def end(self, operation: str) -> dict[str, t.Any]:
         """The status of an operation when it has ended."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             status: dict[str, t.Any] = self.ok("GET", operation)
             if status["status"] != "InProgress":
@@ -125,7 +125,7 @@ class Cloud:
 
     def settle(self) -> None:
         """Wait until no operation runs."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         query = "SELECT count(*) FROM operations WHERE ended IS NULL"
         while time.monotonic() < deadline:
             if not self.core.store.db().execute(query).fetchone()[0]:

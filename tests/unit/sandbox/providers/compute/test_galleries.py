@@ -137,3 +137,33 @@ def test_an_image_is_used_where_it_is_replicated_to_and_nowhere_else(cloud: Clou
     publish(cloud, source, "1.0.0", targetRegions=[{"name": "eastus"}])
     with pytest.raises(AssertionError, match="GalleryImageNotFound"):
         cloud.scale_set("pool", profile={"storageProfile": {"imageReference": {"id": f"{DEFINITION}/versions/1.0.0"}}})
+
+
+def test_machines_and_disks_are_made_of_what_a_gallery_shows_others(cloud: Cloud, source: str) -> None:
+    definition(cloud)
+    publish(cloud, source, "1.0.0")
+    community = {"publisherUri": "u", "publisherContact": "c", "eula": "e", "publicNamePrefix": "pub"}
+    profile = {"permissions": "Community", "communityGalleryInfo": community}
+    cloud.run("PUT", GALLERY, {"location": "westeurope", "properties": {"sharingProfile": profile}})
+    gallery = cloud.ok("GET", GALLERY)["properties"]
+    (public,) = gallery["sharingProfile"]["communityGalleryInfo"]["publicNames"]
+    below = "Images/node/Versions/1.0.0"
+    named = {
+        "communityGalleryImageId": f"/CommunityGalleries/{public}/{below}",
+        "sharedGalleryImageId": f"/SharedGalleries/{gallery['identifier']['uniqueName']}/{below}",
+    }
+    for number, (key, value) in enumerate(named.items()):
+        storage = {"imageReference": {key: value}, "osDisk": {"createOption": "FromImage"}}
+        path = cloud.scale_set(f"pool{number}", 1, profile={"storageProfile": storage})
+        assert list(cloud.states(path).values()) == ["Succeeded"]
+        disk = f"{COMPUTE}/disks/d{number}"
+        creation = {"createOption": "FromImage", "galleryImageReference": {key: value}}
+        cloud.run("PUT", disk, {"location": "westeurope", "properties": {"creationData": creation}})
+        made = cloud.ok("GET", disk)["properties"]
+        assert (made["osType"], made["creationData"]["imageReference"]) == ("Linux", {"id": value})
+    wrong = {"communityGalleryImageId": f"/CommunityGalleries/nobody/{below}"}
+    storage = {"imageReference": wrong, "osDisk": {"createOption": "FromImage"}}
+    model = cloud.ok("GET", path)
+    model["properties"]["virtualMachineProfile"]["storageProfile"] = storage
+    refused = cloud.send("PUT", path.replace("pool1", "pool2"), model)
+    assert refused.body["error"]["code"] == "GalleryImageNotFound"

@@ -20,7 +20,7 @@ SPOT = {"priority": "Spot", "billingProfile": {"maxPrice": -1}}
 
 
 def until(happened: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not happened():
         assert time.monotonic() < deadline, "it does not happen"
         time.sleep(0.01)

@@ -136,3 +136,12 @@ def test_deleting_the_group_takes_everything_with_it(cloud: Cloud, body: dict[st
     cloud.settle()
     assert cloud.driver.machines() == {}
     assert cloud.core.store.counts() == {}
+
+
+def test_a_reimaged_machine_boots_anew(cloud: Cloud, body: dict[str, t.Any]) -> None:
+    cloud.run("PUT", VM, body)
+    old = cloud.send("POST", f"{VM}/reimage?api-version=2020-06-01")
+    assert (old.status, old.body["error"]["code"]) == (409, "OperationNotAllowed")
+    assert cloud.run("POST", f"{VM}/reimage")["status"] == "Succeeded"
+    assert [spec.computer_name for spec in cloud.driver.created] == ["head", "head"]
+    assert cloud.ok("GET", VM)["properties"]["provisioningState"] == "Succeeded"
