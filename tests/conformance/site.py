@@ -155,7 +155,7 @@ class Site:
                 queue = self.session.ssh(self.head, self.driver.show)
                 raise DemoError(f"not after {PATIENCE} s of passes: {what}\n{queue}\n" + "\n".join(self.lines[-20:]))
             self.one_pass()
-            time.sleep(1)
+            time.sleep(3)  # machines that boot beside need the processors, too
 
     def submit(self, ask: Ask) -> Job:
         """Hand in a job that writes one line per task and rank into a file of its own: the host it ran on."""
