@@ -347,3 +347,13 @@ def test_a_cancelled_deployment_starts_nothing_more(arm: Arm) -> None:
     arm.wait()
     assert arm.send("GET", f"{DEPLOYMENTS}/d").body["properties"]["provisioningState"] == "Canceled"
     assert arm.send("GET", f"/providers/{IDENTITY}/never").status == 404
+
+
+def test_what_to_do_on_an_error_is_told_with_the_deployment_that_it_means(arm: Arm) -> None:
+    deploy(arm, template(vnet()), "good")
+    body = {
+        "properties": {"template": template(), "mode": "Incremental", "onErrorDeployment": {"type": "LastSuccessful"}}
+    }
+    told = arm.send("PUT", f"{DEPLOYMENTS}/next", body).body["properties"]["onErrorDeployment"]
+    assert told == {"type": "LastSuccessful", "deploymentName": "good"}
+    arm.wait()
