@@ -133,7 +133,7 @@ def _end(cluster: Cluster, host: str) -> str:
         time.sleep(4)
         azure.begin("POST", f"{path}/delete", "2024-07-01", {"instanceIds": [number]}).result()
         azure.begin("PATCH", path, "2024-07-01", _notice(before["terminateNotificationProfile"])).result()
-        process.wait(60)
+        process.wait(300)
     return words.read_text()
 
 

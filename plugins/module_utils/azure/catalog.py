@@ -115,7 +115,6 @@ def vm_size(sku: Json, location: str) -> VmSize | None:
         rdma=_true(has.get("RdmaEnabled")),
         vcpus_per_core=_whole(has.get("vCPUsPerCore")) or 1,
         accelerated_networking=_true(has.get("AcceleratedNetworkingEnabled")),
-        ephemeral_os_disk=_true(has.get("EphemeralOSDiskSupported")),
         spot=_true(has.get("LowPriorityCapable")),
         architecture="arm64" if has.get("CpuArchitectureType", "").lower() == "arm64" else "x64",
         zones=tuple(sorted(str(zone) for zone in info.get("zones") or ())),

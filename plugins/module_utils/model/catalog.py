@@ -20,7 +20,6 @@ class VmSize:
     rdma: bool = False
     vcpus_per_core: int = 1
     accelerated_networking: bool = False
-    ephemeral_os_disk: bool = False
     spot: bool = True
     architecture: str = "x64"
     zones: tuple[str, ...] = ()

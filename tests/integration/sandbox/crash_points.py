@@ -82,7 +82,7 @@ class Cloud:
         return answer.body
 
     def settle(self) -> None:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while self.core.store.db().execute("SELECT count(*) FROM operations WHERE ended IS NULL").fetchone()[0]:
             if time.monotonic() > until:
                 raise AssertionError("an operation does not end")

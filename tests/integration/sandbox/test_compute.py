@@ -164,7 +164,7 @@ class TestVirtualMachine:
         vm = create_vm(cloud, name, cloud.vm(cloud.nic(subnet), priority="Spot"))
         assert (vm.eviction_policy, vm.billing_profile.max_price) == ("Deallocate", -1.0)
         cloud.compute.virtual_machines.simulate_eviction(cloud.group, name)
-        for _unused in range(50):
+        for _unused in range(5000):
             if power(cloud.compute.virtual_machines.instance_view(cloud.group, name)) == "PowerState/deallocated":
                 break
         else:

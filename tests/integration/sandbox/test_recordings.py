@@ -42,7 +42,7 @@ class Arm:
         if not told and answer.request.method not in ("PUT", "PATCH"):
             return
         poll = headers[min(told)] if told else url
-        for _unused in range(200):
+        for _unused in range(5000):
             now = self.send("GET", poll)
             body = now.json() if now.content else {}
             state = body.get("status") or (body.get("properties") or {}).get("provisioningState") or "Succeeded"
