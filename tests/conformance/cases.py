@@ -95,6 +95,40 @@ def job_during_drain(site: Site) -> None:
     assert len(site.hosts(job)) == 1
 
 
+def lost_file_system(site: Site) -> None:
+    """a node that loses a file system says why, and gets no jobs until it has it again"""
+    # So long that the node is not idle, and with room for another job.
+    runs = site.submit(Ask(seconds=600))
+    site.until("the job runs", lambda: "yes" in site.user(site.driver.running(runs.id)))
+    machines = site.machines("htc")
+    site.session.remember_hosts()
+    for machine in machines:
+        site.session.ssh(machine["hpc_name"], LOSE)
+    site.until("the node says why", lambda: "mounts" in site.user(site.driver.unwell))
+    waits = site.submit(Ask(seconds=1))
+    time.sleep(10)
+    assert site.hosts(waits) == []
+    for machine in machines:
+        site.session.ssh(machine["hpc_name"], FIND)
+    site.until("the node is well", lambda: "mounts" not in site.user(site.driver.unwell))
+    site.finish(waits)
+    site.user(site.driver.cancel(runs.id))
+
+
+JOIN = "/etc/azure_hpc/join.json"
+LOOK = (
+    "sudo systemctl stop azure-hpc-watch azure-hpc-often; sudo systemd-run --quiet --collect --unit=azure-hpc-often "
+    "--setenv=AZURE_HPC_WATCH_SECONDS=3 /usr/libexec/azure_hpc/join watch"
+)
+LOSE = f"""sudo cp {JOIN} {JOIN}.kept && sudo /usr/bin/python3 -c '
+import json
+about = json.load(open("{JOIN}.kept"))
+about["mounts"].append(dict(source=about["head"] + ":/none", path="/mnt/none"))
+json.dump(about, open("{JOIN}", "w"))
+' && {{ {LOOK}; }}"""
+FIND = f"sudo mv {JOIN}.kept {JOIN} && {{ {LOOK}; }}"
+
+
 GOING = ("drain ", "power", "delete ")
 
 
@@ -132,6 +166,6 @@ def idle_drain_and_delete(site: Site) -> None:
 
 Case = Callable[[Site], None]
 CASES: tuple[Case, ...] = (
-    scale_from_zero, grow, array, mpi, gpu, exclusive, impossible, hostile_names, job_during_drain, node_crash,
-    head_restart, idle_drain_and_delete,
+    scale_from_zero, grow, array, mpi, gpu, exclusive, impossible, hostile_names, job_during_drain,
+    lost_file_system, node_crash, head_restart, idle_drain_and_delete,
 )  # fmt: skip

@@ -35,10 +35,12 @@ class Job:
 
 
 class Driver(abc.ABC):
-    """One scheduler, used as its users do. ``show`` is a command that shows the whole queue to a person."""
+    """One scheduler, used as its users do. ``show`` is a command that shows the whole queue to a person, ``unwell`` one
+    that shows why nodes take no jobs."""
 
     type = ""
     show = ""
+    unwell = ""
     daemon = ""
 
     @abc.abstractmethod
@@ -78,6 +80,7 @@ class Slurm(Driver):
     """Slurm."""
 
     type = "slurm"
+    unwell = "sinfo --noheader --list-reasons --format=%E"
     show = "squeue --all; sinfo --Node --long"
     daemon = "slurmctld"
 
@@ -134,6 +137,7 @@ class HTCondor(Driver):
     """HTCondor: an exclusive job asks for all CPUs of a node, a parallel one runs its script on every node."""
 
     type = "htcondor"
+    unwell = "condor_status -af HpcUnwell"
     show = "condor_q -allusers -nobatch; condor_status"
     daemon = "condor"
 
@@ -179,6 +183,7 @@ class GridEngine(Driver):
     """Grid Engine."""
 
     type = "gridengine"
+    unwell = "qhost -F hpc_drain"
     show = "qstat -f -u '*'; qhost"
     daemon = "gridengine-master"
 
