@@ -31,6 +31,12 @@ class Output:
     stdout: str
     stderr: str = ""
 
+    def said(self, most: int = 500) -> str:
+        """What a command that failed said, in at most so many characters that a terminal may be shown: users' text may
+        be in it."""
+        text = self.stderr.strip() or self.stdout.strip()
+        return "".join(char if char.isprintable() or char == "\n" else " " for char in text[:most])
+
 
 @dataclass(frozen=True)
 class Write:

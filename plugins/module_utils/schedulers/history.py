@@ -63,4 +63,4 @@ def failure(scheduler: str, output: Output) -> t.Optional[History]:
     """The history that says why there is none, or None when the command did well."""
     if output.status == 0:
         return None
-    return History(scheduler, errors=((output.stderr or output.stdout).strip()[:500] or "a command failed",))
+    return History(scheduler, errors=(output.said() or "a command failed",))

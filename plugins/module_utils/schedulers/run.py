@@ -100,7 +100,7 @@ def apply(scheduler: Scheduler, writes: t.Sequence[Write], run_: Run) -> list[di
     done = []
     for write in writes:
         output = run_(write.command)
-        said = (output.stderr or output.stdout).strip()[:1000]
+        said = output.said(1000)
         done.append({"step": write.step, "argv": list(write.command.argv), "status": output.status, "stderr": said})
         if output.status == -1 or (output.status and any(words in said for words in scheduler.unanswered)):
             break

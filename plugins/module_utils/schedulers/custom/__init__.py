@@ -76,7 +76,7 @@ class Custom:
         if output is None:
             return f"{name} was not run"
         if output.status != 0:
-            return f"{name} failed with status {output.status}: {(output.stderr or output.stdout).strip()[:500]}"
+            return f"{name} failed with status {output.status}: {output.said()}"
         if self._program is not None and hasattr(self._program, "queue"):
             return ""
         try:

@@ -37,7 +37,7 @@ def output(outputs: t.Mapping[str, Output], key: str, what: str, fails: str = ""
         raise ParseError(f"{what} was not run")
     if found.status == 0:
         return found.stdout
-    said = (found.stderr.strip() or found.stdout.strip())[:500]
+    said = found.said()
     if fails and fails in said:
         return ""
     raise ParseError(f"{what} failed with status {found.status}: {said}")

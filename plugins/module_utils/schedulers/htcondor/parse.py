@@ -62,8 +62,7 @@ def _output(outputs: t.Mapping[str, Output], key: str, what: str) -> str:
     if output is None:
         raise ParseError(f"{what} was not run")
     if output.status != 0:
-        said = (output.stderr.strip() or output.stdout.strip())[:500]
-        raise ParseError(f"{what} failed with status {output.status}: {said}")
+        raise ParseError(f"{what} failed with status {output.status}: {output.said()}")
     return output.stdout
 
 

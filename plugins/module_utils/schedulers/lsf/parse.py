@@ -80,7 +80,7 @@ def _answer(outputs: t.Mapping[str, Output], key: str, what: str, harmless: str 
         raise ParseError(f"{what} was not run")
     nothing = _NO_JOBS.search(output.stderr) or (harmless and harmless in output.stderr)
     if output.status != 0 and not (nothing and output.status != -1):
-        raise ParseError(f"{what} failed with status {output.status}: {(output.stderr or output.stdout).strip()[:500]}")
+        raise ParseError(f"{what} failed with status {output.status}: {output.said()}")
     return output.stdout
 
 

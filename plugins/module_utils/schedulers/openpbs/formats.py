@@ -51,7 +51,7 @@ def answered(outputs: t.Mapping[str, Output], key: str) -> str:
     if key == NODES and output.status == 1 and NO_NODES in output.stderr and not output.stdout.strip():
         return "{}"
     if output.status != 0:
-        raise OutputError(f"{what} failed with status {output.status}: {output.stderr.strip()[:500]}")
+        raise OutputError(f"{what} failed with status {output.status}: {output.said()}")
     return output.stdout
 
 

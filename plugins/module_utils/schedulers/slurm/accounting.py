@@ -100,7 +100,7 @@ def read(wanted: Wanted, outputs: t.Mapping[str, Output]) -> Accounting:
     """What slurmdbd has. Raises AccountingError when one of the commands failed."""
     for key, output in outputs.items():
         if output.status != 0:
-            raise AccountingError(f"sacctmgr show {key} failed: {(output.stderr or output.stdout).strip()[:500]}")
+            raise AccountingError(f"sacctmgr show {key} failed: {output.said()}")
     limits = _asked([*wanted["accounts"], *wanted["users"]])
     accounts: dict[str, dict[str, str]] = {}
     users: dict[tuple[str, str], dict[str, str]] = {}

@@ -52,7 +52,7 @@ def _document(outputs: t.Mapping[str, Output], key: str, what: str) -> dict[str,
     if output is None:
         raise ParseError(f"{what} was not run")
     if output.status != 0:
-        raise ParseError(f"{what} failed with status {output.status}: {output.stderr.strip()[:500]}")
+        raise ParseError(f"{what} failed with status {output.status}: {output.said()}")
     try:
         data = json.loads(output.stdout)
     except ValueError as error:

@@ -139,3 +139,14 @@ def test_commands_that_hang_or_are_missing_are_failures_with_a_reason() -> None:
 def test_bytes_that_are_no_text_do_not_hide_the_queue() -> None:
     code = "import sys; sys.stdout.buffer.write(b'a\\xff')"
     assert run.runner(Slurm())(Command("x", (sys.executable, "-c", code))).stdout == "a\ufffd"
+
+
+def test_what_a_command_says_cannot_rewrite_a_terminal() -> None:
+    fake = Output(1, "", "no such job: \x1b]0;owned\x07\x1b[31m\r\u202eevil\nsecond line\x9b1m")
+    said = fake.said()
+    assert said.startswith("no such job: ")
+    assert said.endswith("\nsecond line 1m")
+    assert all(char.isprintable() or char == "\n" for char in said)
+    with pytest.raises(updating.UpdateError) as caught:
+        update(WAKE, run_=lambda command: fake)
+    assert "\x1b" not in str(caught.value)
