@@ -185,6 +185,11 @@ def test_only_root_of_a_machine_of_the_cluster_is_heard(tmp_path: Path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_clients_are_named_as_those_of_exports() -> None:
+    found = hear.allowed(["10.20.0.0/24", "10.30.0.7/24", "10.40.0.9", "localhost", "nobody.invalid"])
+    assert [str(one) for one in found] == ["10.20.0.0/24", "10.30.0.0/24", "10.40.0.9/32", "127.0.0.1/32"]
+
+
 def test_what_nodes_say_is_kept_and_read_as_one_harmless_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hear, "KEPT", tmp_path)
     assert said(b"mounts: \x1b[2J\n{{ 7 * 7 }} \xff") == "heard"
