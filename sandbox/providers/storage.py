@@ -75,7 +75,7 @@ class Accounts:
             resource.body = {**self._body(request, known), "properties": kept}
             for key, value in self._properties(request, resource).items():
                 resource.properties[key] = value
-            storage_checks.check(resource.body, resource.properties)
+            storage_checks.check(resource.body, resource.properties, request.api_version)
             if known is not None:
                 store.put(resource)
                 return Answer(200, _shown(resource, request.api_version))
@@ -169,7 +169,7 @@ class Accounts:
             if found is not None:
                 resource.body["tags"] = found
             self._merge(resource, given.get("properties") or {})
-            storage_checks.check(resource.body, resource.properties)
+            storage_checks.check(resource.body, resource.properties, request.api_version)
             self._core.store.put(resource)
         self._endpoints.follow(resource.id)
         return Answer(200, _shown(resource, request.api_version))

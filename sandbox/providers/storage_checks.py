@@ -25,10 +25,11 @@ ACLS: Json = {
 }
 
 
-def check(body: Json, properties: Json) -> None:
+def check(body: Json, properties: Json, api_version: str) -> None:
     """Raise ArmError (400) for a new account whose kind, SKU and properties do not go together."""
     hierarchical, nfs = bool(properties.get("isHnsEnabled")), bool(properties.get("isNfsV3Enabled"))
-    if hierarchical and body["kind"] not in HIERARCHICAL:
+    # Versions up to 2018 let accounts for blobs have it, too.
+    if hierarchical and body["kind"] not in HIERARCHICAL and api_version >= "2019":
         raise not_allowed("isHnsEnabled")
     if nfs and (not hierarchical or body["sku"]["name"].startswith(("Standard_RA", "Standard_GZ"))):
         raise not_allowed("isNfsv3Enabled")

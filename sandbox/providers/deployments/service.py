@@ -17,6 +17,7 @@ from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import Run, Style
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
+from sandbox.providers.deployments.evaluator import unknown
 from sandbox.providers.deployments.expressions import TemplateError
 from sandbox.providers.deployments.preflight import preflight
 from sandbox.providers.deployments.reading import Deployment, checked_body, first_answer, invalid_template, read
@@ -134,6 +135,8 @@ class Deployments:
     def validate(self, request: Request) -> Answer:
         rid, properties = self._rid(request), checked_body(request.body)
         deployment = self._checked(request, rid, properties)
+        validated = [_validated(item, request.api_version) for item in deployment.plan.deployed()]
+        validated += [_validated(item, request.api_version) for item in _inside(self._core, deployment)]
         body = _body(request, rid)
         body["properties"] = {
             **first_answer(deployment, properties),
@@ -143,7 +146,7 @@ class Deployments:
             "duration": "PT0S",
             "correlationId": str(uuid.uuid4()),
             **deployment.described(),
-            "validatedResources": [_validated(item, request.api_version) for item in deployment.plan.deployed()],
+            "validatedResources": validated,
         }
         return Answer(200, body)
 
@@ -240,6 +243,29 @@ class Deployments:
             raise invalid_template(error) from None
         preflight(self._core, rid, deployment.plan, request)
         return deployment
+
+
+def _inside(core: Core, deployment: Deployment) -> list[Item]:
+    """What the nested deployments of a template would make, as far as it can be told beforehand.
+
+    404 ResourceGroupNotFound for one to a group that neither is there nor is made by the same template.
+    """
+    found: list[Item] = []
+    made = {ids.key(item.id) for item in deployment.plan.deployed()}
+    for item in deployment.plan.deployed():
+        body = item.body() if item.type.lower() == TYPE.lower() else {}
+        rid, inner = ids.parse(item.id), body.get("properties") or {}
+        if not isinstance(inner.get("template"), dict) or unknown(body):
+            continue
+        if rid.group and ids.key(rid.group_id) not in made:
+            core.require_group(rid.subscription, rid.group)
+        shown = {"name": rid.name, "properties": inner}
+        try:
+            nested = read(inner, surroundings(core, rid, shown), inner.get("parameters") or {})
+        except TemplateError as error:
+            raise invalid_template(error) from None
+        found += [*nested.plan.deployed(), *_inside(core, nested)]
+    return found
 
 
 def _validated(item: Item, api_version: str) -> dict[str, Any]:

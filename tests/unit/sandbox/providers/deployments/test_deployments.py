@@ -357,3 +357,14 @@ def test_what_to_do_on_an_error_is_told_with_the_deployment_that_it_means(arm: A
     told = arm.send("PUT", f"{DEPLOYMENTS}/next", body).body["properties"]["onErrorDeployment"]
     assert told == {"type": "LastSuccessful", "deploymentName": "good"}
     arm.wait()
+
+
+def test_validation_looks_into_nested_deployments(arm: Arm) -> None:
+    inner = {"mode": "Incremental", "template": template(vnet("inner"))}
+    nested = {"type": "Microsoft.Resources/deployments", "apiVersion": "2022-09-01", "name": "n", "properties": inner}
+    body = {"properties": {"template": template(nested, vnet("outer")), "mode": "Incremental"}}
+    found = arm.send("POST", f"{DEPLOYMENTS}/d/validate", body).body["properties"]["validatedResources"]
+    assert sorted(one["id"].rsplit("/", 1)[-1] for one in found) == ["inner", "n", "outer"]
+    nested["resourceGroup"] = "elsewhere"
+    refused = arm.send("POST", f"{DEPLOYMENTS}/d/validate", body)
+    assert (refused.status, refused.body["error"]["code"]) == (404, "ResourceGroupNotFound")
