@@ -23,7 +23,7 @@ from tests.unit.roles.programs import ROLES, load
 load("telling", ROLES / "base/files/telling.py")
 import telling  # noqa: E402  # type: ignore[import-not-found]
 
-hear = load("azure_hpc_hear", ROLES / "mounts/files/hear")
+hear = load("azure_hpc_hear", ROLES / "mounts/files/hear.py")
 node = telling.node
 HERE = [ipaddress.ip_network("127.0.0.0/8")]
 

@@ -1,11 +1,10 @@
-#!/usr/bin/python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The head hears what nodes say of themselves: why they must not take jobs, or that nothing stands against them.
 
-systemd starts it when a node speaks, and it ends when all are silent. What a node says is kept in a file that is named by the
-address that it came from, for passes to read; nothing else is done about it. ``hear CLIENT...`` names who is heard, by
-prefix or host name, and that only from ports that root alone has there. Standard library and Python 3.9.
+systemd starts it when a node speaks, and it ends when all are silent. What a node says is kept in a file that is named
+by the address that it came from, for passes to read; nothing else is done about it. ``hear.py CLIENT...`` names who is
+heard, by prefix or host name, and that only from ports that root alone has there. Standard library and Python 3.9.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ def main(arguments: t.Sequence[str]) -> int:
             listener.settimeout(SILENCE)
             try:
                 line, (host, port) = listener.accept()
-            except socket.timeout:
+            except socket.timeout:  # noqa: UP041 (Python 3.9)
                 return 0
             with line:
                 line.settimeout(PATIENCE)
