@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.arm import ids, shapes
-from sandbox.arm.core import Core
+from sandbox.arm.core import Core, new_guid
 from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.operations import stamp
@@ -43,9 +43,10 @@ class Policies:
             policy = known or Resource(f"{scope}/providers/{self._type}/{name}", {})
             given = request.body.get("properties") or {}
             properties = {**self._defaults(given, scope), **given, "metadata": _metadata(request, known, given)}
+            before = policy.body.get("identity") or {}
             policy.body = {"properties": properties, "id": policy.id, "type": self._type, "name": name}
             if self._kind == ASSIGNMENTS:
-                policy.body |= self._place(request, policy.id)
+                policy.body |= self._place(request, before)
             self._core.store.put(policy)
         return Answer(201, policy.body)
 
@@ -57,14 +58,15 @@ class Policies:
             return {"scope": scope, "enforcementMode": "Default"}
         return {"policyType": "Custom", **({"mode": "Indexed"} if self._kind == "policyDefinitions" else {})}
 
-    def _place(self, request: Request, assignment_id: str) -> dict[str, Any]:
+    def _place(self, request: Request, before: dict[str, Any]) -> dict[str, Any]:
+        """Location and identity; who had none of its own ``before`` gets another one than it may have had earlier."""
         place: dict[str, Any] = {}
         if request.body.get("location"):
             place["location"] = str(request.body["location"]).replace(" ", "").lower()
         identity = request.body.get("identity")
         if identity and identity.get("type") == "SystemAssigned":
-            own = self._core.service("identity").system(assignment_id)
-            identity = {**{key: own[key] for key in ("principalId", "tenantId")}, **identity}
+            principal = before.get("principalId") or new_guid()
+            identity = {"principalId": principal, "tenantId": self._core.settings.tenant, **identity}
         return {**place, **({"identity": identity} if identity else {})}
 
     def _find(self, request: Request) -> Resource | None:

@@ -39,11 +39,14 @@ def test_an_assignment_has_a_scope_and_an_identity(arm: Arm) -> None:
     made = arm.send("PUT", ASSIGNMENT, {**body, "properties": {"policyDefinitionId": DEFINITION}}).body
     assert made["properties"]["scope"] == f"{SUBSCRIPTION}/resourceGroups/g"
     assert (made["location"], made["identity"]["type"]) == ("westeurope", "SystemAssigned")
-    assert made["identity"]["principalId"]
+    first = made["identity"]["principalId"]
+    given = {**body, "properties": {"policyDefinitionId": DEFINITION}}
+    assert arm.send("PUT", ASSIGNMENT, given).body["identity"]["principalId"] == first
+    arm.send("PUT", ASSIGNMENT, {**given, "identity": {"type": "None"}})
+    assert arm.send("PUT", ASSIGNMENT, given).body["identity"]["principalId"] != first
     above = arm.send("GET", f"{SUBSCRIPTION}{ASSIGNMENT.rpartition('/')[0]}").body["value"]
     assert [one["name"] for one in above] == ["lock"]
     assert arm.send("DELETE", ASSIGNMENT).body["name"] == "lock"
     assert arm.send("DELETE", ASSIGNMENT).status == 204
     elsewhere = f"{SUBSCRIPTION}/resourceGroups/other{ASSIGNMENT}"
-    given = {"properties": {"policyDefinitionId": DEFINITION}}
     assert arm.send("PUT", elsewhere, given).body["error"]["code"] == "ResourceGroupNotFound"
