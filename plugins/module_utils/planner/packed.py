@@ -373,7 +373,7 @@ class Pass:
         if self.life.braked or found.reason:
             return Verdict(True, self.life.braked or found.reason)
         room = self._in_the_way(item)
-        return Verdict(True, room.reason + they_say(self.view), room.scope)
+        return Verdict(True, room.reason + they_say(self.view, self.market.kinds, item), room.scope)
 
     def _in_the_way(self, item: JobClass) -> Room:
         """What keeps machines from jobs of a class that could have them."""

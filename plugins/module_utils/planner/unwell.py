@@ -7,7 +7,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import Node, NodeView, short
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import Machine
 
 
@@ -16,12 +18,15 @@ def says(said: str) -> str:
     return f" (it says: {said})" if said else ""
 
 
-def they_say(view: NodeView) -> str:
-    """Which machines must take no jobs, and why, as an addition to why a job waits; '' if there are none."""
+def they_say(view: NodeView, kinds: t.Mapping[str, Kind], item: JobClass) -> str:
+    """Which machines must take no jobs, and why, as an addition to why jobs of a class wait that could run there; '' if
+    there are none. ``kinds`` by scale set, in lower case."""
     found = []
     for machine in view.machines:
         said = machine.node.said if isinstance(machine.node, Node) else machine.said
-        if said and not machine.leaving:
+        kind = kinds.get(machine.scale_set.name.casefold())
+        suits = kind is not None and kind.serves(item) and any(map(kind.has, item.pieces))
+        if said and suits and not machine.leaving:
             found.append((short(machine.instance.computer_name), said))
     if not found:
         return ""

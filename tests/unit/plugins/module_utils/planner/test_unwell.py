@@ -16,7 +16,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.answers 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .packed_world import SMALL, World, array, cluster, grown, of
+from .packed_world import GPU, SMALL, World, array, cluster, grown, of
 from .test_packed_properties import quick, worlds
 
 GONE = "mounts: /shared/home: is not mounted any more: mount.nfs: No route to host"
@@ -73,6 +73,25 @@ def test_a_job_gets_another_machine_instead_and_its_owner_is_told_where_there_ca
     assert f"takes no jobs: {GONE}" in why(full)
     assert f"takes no jobs: {GONE}" in of(full.plan(), steps.Comment)[0].text
     assert not of(full.plan(), steps.Grow)
+
+
+def test_jobs_that_could_not_run_there_hear_nothing_of_it() -> None:
+    world = World(cluster(array("htc", SMALL, most=1), array("gpu", GPU, most=1)))
+    world.submit("1", cpus=4)
+    world.submit("2", gpus=1)
+    world.settle()
+    world.join()
+    for job, node in (("1", "htc"), ("2", "gpu")):
+        world.run(job, *(name for name in world.nodes if node in name))
+    unwell(world)
+    world.said = {
+        address: said for address, said in world.said.items() if address == world.nodes[min(world.nodes)].address
+    }
+    world.submit("3", cpus=4, partitions=("htc",))
+    world.submit("4", gpus=1)
+    said = [GONE in why(world, "3"), GONE in why(world, "4")]
+    assert sorted(said) == [False, True]
+    assert said[0] is ("htc" in min(world.nodes))
 
 
 def test_whose_machine_boots_and_says_why_it_cannot_join_is_told_so() -> None:
