@@ -15,7 +15,7 @@ from sandbox.arm.core import Core
 from sandbox.arm.errors import ArmError, invalid_parameter
 from sandbox.arm.ids import ResourceId
 from sandbox.arm.messages import Answer, Request
-from sandbox.arm.operations import Run, Style
+from sandbox.arm.operations import Run, Style, stamp
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
 
@@ -115,7 +115,9 @@ class Galleries:
         asked = given.get("properties") or {}
         if kind == APPLICATION_VERSION:
             required(asked, "publishingProfile.source")
-            return dict(asked)
+            before = known.properties["publishingProfile"] if known is not None else {}
+            whole = {**asked, "publishingProfile": {**before, **asked["publishingProfile"]}}
+            return shape.application_version(whole, location, before.get("publishedDate") or stamp(clock.now()))
         if kind != VERSION:
             return _PROPERTIES[kind](rid, asked)
         made = shape.version(asked, location, clock.now())
@@ -225,7 +227,7 @@ class Galleries:
             return "", {"osDiskImage": {"sizeInGB": 30, "hostCaching": "ReadWrite", "source": {}}}
         if found.rid.type in (DISK, SNAPSHOT):
             size = found.properties.get("diskSizeGB", 30)
-            return "", {"osDiskImage": {"sizeInGB": size, "hostCaching": "None"}}
+            return "", {"osDiskImage": {"sizeInGB": size, "hostCaching": "ReadWrite"}}
         if found.rid.type == VERSION:
             kept = {key: found.properties["storageProfile"][key] for key in ("osDiskImage", "dataDiskImages")
                     if key in found.properties["storageProfile"]}  # fmt: skip

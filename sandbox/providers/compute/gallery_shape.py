@@ -127,9 +127,8 @@ def publishing(asked: Json, location: str, published: str) -> Json:
     replicas, storage = asked.get("replicaCount") or 1, asked.get("storageAccountType") or "Standard_LRS"
     targets = []
     for target in asked.get("targetRegions") or [{"name": location}]:
-        known = regions().get(normal_location(target.get("name", "")))
         entry: Json = {
-            "name": known.display if known else target.get("name", ""),
+            "name": _display(target.get("name", "")),
             "regionalReplicaCount": target.get("regionalReplicaCount") or replicas,
             "storageAccountType": target.get("storageAccountType") or storage,
         }
@@ -138,6 +137,7 @@ def publishing(asked: Json, location: str, published: str) -> Json:
         if "excludeFromLatest" in target:
             entry["excludeFromLatest"] = target["excludeFromLatest"]
         targets.append(entry)
+    zones = [_edge(zone) for zone in asked.get("targetExtendedLocations") or []]
     return {
         "targetRegions": targets,
         "replicaCount": replicas,
@@ -145,8 +145,22 @@ def publishing(asked: Json, location: str, published: str) -> Json:
         "publishedDate": published,
         **({"endOfLifeDate": asked["endOfLifeDate"]} if asked.get("endOfLifeDate") else {}),
         "storageAccountType": storage,
-        **{key: asked[key] for key in ("replicationMode", "targetExtendedLocations") if asked.get(key)},
+        **({"replicationMode": asked["replicationMode"]} if asked.get("replicationMode") else {}),
+        **({"targetExtendedLocations": zones} if zones else {}),
     }
+
+
+def _edge(given: Json) -> Json:
+    """A copy in an edge zone, with the name of the region that the zone belongs to as it is shown."""
+    kinds = {kind.lower(): kind for kind in ("Standard_LRS", "StandardSSD_LRS", "Premium_LRS", "Standard_ZRS")}
+    storage = str(given.get("storageAccountType") or "StandardSSD_LRS")
+    shown = {"name": _display(given.get("name", "")), "storageAccountType": kinds.get(storage.lower(), storage)}
+    return {"extendedLocationReplicaCount": 1, **given, **shown}
+
+
+def _display(name: str) -> str:
+    known = regions().get(normal_location(name))
+    return known.display if known else name
 
 
 def _encryption(given: Json) -> Json:
@@ -163,6 +177,13 @@ def replication(properties: Json) -> Json:
         for target in properties["publishingProfile"]["targetRegions"]
     ]
     return {"aggregatedState": "Completed" if done else "InProgress", "summary": summary}
+
+
+def application_version(asked: Json, location: str, published: str) -> Json:
+    """``properties`` of a version of a VM application."""
+    given = asked.get("publishingProfile") or {}
+    profile = {**given, "enableHealthCheck": given.get("enableHealthCheck", False)}
+    return {**asked, "publishingProfile": {**profile, **publishing(given, location, published)}}
 
 
 def application(_unused: ResourceId, asked: Json) -> Json:

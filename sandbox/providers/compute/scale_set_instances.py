@@ -73,7 +73,7 @@ class ScaleSetInstances:
 
         Raises 400 InvalidParameter for a number that is not, or no longer, one.
         """
-        if len(request.id.types) == 2:
+        if len(request.id.types) == 2 and request.id.name != "*":
             return [self._core.require(request.id)]
         asked = wanted if wanted is not None else (request.body or {}).get("instanceIds")
         if not asked or asked == ["*"]:

@@ -138,9 +138,11 @@ class VmServices:
             disks = self._wanted(machine, given)
             changes = {"properties": {"storageProfile": {"dataDisks": disks}}}
             self._vms.change_disks(machine, changes)
+            present = self._core.require(machine.id)
             return self._core.operations.begin(
-                request, "compute.vm.disks", machine.id, style=COMMANDS, location=machine.body["location"], latency=20
-            )
+                request, "compute.vm.disks", machine.id, style=COMMANDS, location=machine.body["location"], latency=20,
+                status=200, headers="aao", body=present.properties["storageProfile"],
+            )  # fmt: skip
 
     def _wanted(self, machine: Resource, given: Json) -> list[Json]:
         """The data disks after the request. 400 for disks that are not there, 409 if no lun is free."""

@@ -167,3 +167,29 @@ def test_machines_and_disks_are_made_of_what_a_gallery_shows_others(cloud: Cloud
     model["properties"]["virtualMachineProfile"]["storageProfile"] = storage
     refused = cloud.send("PUT", path.replace("pool1", "pool2"), model)
     assert refused.body["error"]["code"] == "GalleryImageNotFound"
+
+
+def test_versions_of_applications_tell_where_they_are(cloud: Cloud) -> None:
+    definition(cloud)
+    application = f"{GALLERY}/applications/a"
+    cloud.ok("PUT", application, {"location": "westeurope", "properties": {"supportedOSType": "Linux"}})
+    cloud.settle()
+    source = {"source": {"mediaLink": "https://account.blob.core.windows.net/c/b"}}
+    given = {"publishingProfile": {**source, "manageActions": {"install": "i", "remove": "r"}}}
+    cloud.run("PUT", f"{application}/versions/1.0.0", {"location": "westeurope", "properties": given})
+    cloud.run(
+        "PUT", f"{application}/versions/1.0.0", {"location": "westeurope", "properties": {"publishingProfile": source}}
+    )
+    profile = cloud.ok("GET", f"{application}/versions/1.0.0")["properties"]["publishingProfile"]
+    assert [region["name"] for region in profile["targetRegions"]] == ["West Europe"]
+    assert (profile["enableHealthCheck"], profile["manageActions"]["install"]) == (False, "i")
+
+
+def test_copies_in_edge_zones_tell_the_region(cloud: Cloud, source: str) -> None:
+    definition(cloud)
+    zone = {"name": "westeurope", "extendedLocation": {"name": "zone1", "type": "EdgeZone"}}
+    publish(cloud, source, "1.0.0", targetExtendedLocations=[zone])
+    (told,) = cloud.ok("GET", f"{DEFINITION}/versions/1.0.0")["properties"]["publishingProfile"][
+        "targetExtendedLocations"
+    ]
+    assert (told["name"], told["storageAccountType"]) == ("West Europe", "StandardSSD_LRS")

@@ -226,3 +226,11 @@ def test_an_extension_of_a_scale_set_is_a_part_of_its_model(cloud: Cloud) -> Non
     assert cloud.send("PATCH", one, {"properties": {}}).status == 404
     (row,) = cloud.ok("GET", f"{path}/virtualMachines")["value"]
     assert row["properties"]["latestModelApplied"] is False
+
+
+def test_an_action_may_name_all_instances_in_its_path(cloud: Cloud) -> None:
+    path = cloud.scale_set("pool", 2)
+    assert cloud.run("POST", f"{path}/virtualMachines/*/deallocate")["status"] == "Succeeded"
+    for number in (0, 1):
+        statuses = cloud.ok("GET", f"{path}/virtualMachines/{number}/instanceView")["statuses"]
+        assert statuses[-1]["code"] == "PowerState/deallocated"

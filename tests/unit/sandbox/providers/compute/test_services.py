@@ -48,7 +48,9 @@ def test_disks_are_attached_and_detached_by_their_ids(cloud: Cloud, machine: str
     ended = cloud.run("POST", path, {"dataDisksToAttach": [{"diskId": DISK, "lun": 3}]})
     assert ended["properties"]["output"]["dataDisks"][0]["lun"] == 3
     assert cloud.ok("GET", DISK)["properties"]["diskState"] == "Attached"
-    cloud.run("POST", path, {"dataDisksToDetach": [{"diskId": DISK}]})
+    accepted = cloud.send("POST", path, {"dataDisksToDetach": [{"diskId": DISK}]})
+    assert (accepted.status, accepted.body["dataDisks"][0]["toBeDetached"]) == (200, True)
+    cloud.settle()
     assert luns(cloud) == []
     assert cloud.ok("GET", DISK)["properties"]["diskState"] == "Unattached"
 
