@@ -97,3 +97,17 @@ def test_site_configures_no_machines_of_other_clusters(playbook: Playbook, build
     said = playbook("site", definition("lonely"), "--check")
     assert "other-head" not in said
     assert "other-login-1" not in said
+
+
+def test_a_pass_without_a_cluster_or_without_its_head_says_so(playbook: Playbook) -> None:
+    assert "hpc_cluster is not defined, or has no name" in playbook("autoscale", {}, works=False)
+    assert "the inventory has no head node of the cluster nobody" in playbook("why", definition("nobody"), works=False)
+
+
+def test_site_says_that_the_inventory_does_not_show_what_it_made(playbook: Playbook, tmp_path: Path) -> None:
+    (tmp_path / "an inventory/nodes.yml").write_text("{plugin: azure_hpc.cluster.nodes, clusters: [mycluster]}\n")
+    wanted = definition("unseen")
+    wanted["image"]["bake"] = False
+    said = playbook("site", wanted, works=False)
+    assert "does not show unseen-head, unseen-login-1" in said
+    assert "clusters: [unseen] and resource_groups: [unseen-rg]" in said
