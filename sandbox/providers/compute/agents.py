@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """When the agent of a machine reports for the first time.
 
-A Linux machine is provisioned when its agent says so. Windows (since 2016) is provisioned a while before: until
-then Azure shows the machine as running, with an agent that is not ready. Whatever the agent has to do (an extension)
-waits for it. ``internal["agent_due"]`` is the time of its first report.
+A Linux machine is provisioned when its agent says so. Windows (since 2016) is provisioned a while before, and so is a
+machine whose disk has its users already, because nobody waits for its agent. Until the agent reports, Azure shows the
+machine as running, with an agent that is not ready; whatever the agent has to do (an extension) waits for it.
+``internal["agent_due"]`` is the time of its first report. On an empty disk there is no agent.
 """
 
 from __future__ import annotations
@@ -17,19 +18,32 @@ from .shapes import Json
 
 SECONDS = 120.0
 LEAST = 5.0
-"""Seconds from a new Windows machine to its agent's first report: at time scale 1, and at any."""
+"""Seconds from a new machine to its agent's first report where Azure does not wait for it: at time scale 1, at any."""
+PREPARED = ("Copy", "FromImage", "Restore")
 
 
 def begin(core: Core, vm: Resource) -> None:
     """A new machine has booted."""
+    origin = _origin(core, vm)
     windows = vm.properties["storageProfile"]["osDisk"].get("osType") == "Windows"
-    if not windows or str(vm.internal.get("os_version", "")).startswith("6."):
-        return
+    late = windows and not str(vm.internal.get("os_version", "")).startswith("6.")
 
     def change(row: Resource) -> None:
-        row.internal["agent_due"] = clock.now() + max(SECONDS * core.settings.time_scale, LEAST)
+        if origin == "Empty":
+            row.internal["silent"] = "never"
+        elif late or origin in PREPARED:
+            row.internal["agent_due"] = clock.now() + max(SECONDS * core.settings.time_scale, LEAST)
 
     core.store.update(vm.id, change)
+
+
+def _origin(core: Core, vm: Resource) -> str:
+    """What the OS disk was made of that the machine attaches; empty if it does not attach a managed one."""
+    disk = vm.properties["storageProfile"]["osDisk"]
+    if disk.get("createOption") != "Attach" or "managedDisk" not in disk:
+        return ""
+    known = core.store.get(disk["managedDisk"].get("id", ""))
+    return str((known.properties.get("creationData") or {}).get("createOption", "")) if known is not None else ""
 
 
 def reported(core: Core, vm_id: str) -> None:

@@ -35,6 +35,7 @@ def attach_all(core: Core, vm: Resource, image: ImageFacts | None) -> None:
     disk = storage["osDisk"]
     if disk["createOption"] == "Attach" and "managedDisk" in disk:
         _take(core, vm, disk, "osDisk")
+        _boot_from(core, vm, disk["managedDisk"]["id"])
     elif image is not None and "managedDisk" in disk:
         kind, gib = disk["managedDisk"]["storageAccountType"], int(disk.get("diskSizeGB", image.gib))
         reference = storage.get("imageReference")
@@ -44,6 +45,15 @@ def attach_all(core: Core, vm: Resource, image: ImageFacts | None) -> None:
         core.store.put(made)
     for entry in storage["dataDisks"]:
         attach(core, vm, entry)
+
+
+def _boot_from(core: Core, vm: Resource, disk_id: str) -> None:
+    """What the generation of an attached OS disk makes of the machine."""
+    known = core.store.get(disk_id)
+    generation = str(known.properties.get("hyperVGeneration", "V1")) if known is not None else "V1"
+    vm.internal["generation"] = generation
+    if generation == "V2":
+        vm.properties["storageProfile"].setdefault("diskControllerType", "SCSI")
 
 
 def attach(core: Core, vm: Resource, entry: Json) -> None:

@@ -54,6 +54,41 @@ def windows(cloud: Cloud) -> str:
     return path
 
 
+def attached(cloud: Cloud, name: str, creation: dict[str, t.Any]) -> str:
+    """A machine that boots from a disk that was made so."""
+    disk = f"{PROVIDERS}/Microsoft.Compute/disks/{name}"
+    given = {"creationData": creation, "diskSizeGB": 30, "osType": "Linux", "hyperVGeneration": "V2"}
+    cloud.run("PUT", disk, {"location": "westeurope", "properties": given})
+    nic = f"{PROVIDERS}/Microsoft.Network/networkInterfaces/{name}"
+    own = {"name": "ip", "properties": {"subnet": {"id": cloud.subnet}}}
+    cloud.ok("PUT", nic, {"location": "westeurope", "properties": {"ipConfigurations": [own]}})
+    cloud.settle()
+    storage = {"osDisk": {"createOption": "Attach", "osType": "Linux", "managedDisk": {"id": disk}}}
+    properties = {
+        "hardwareProfile": {"vmSize": "Standard_D2s_v5"},
+        "storageProfile": storage,
+        "networkProfile": {"networkInterfaces": [{"id": nic}]},
+    }
+    path = f"{PROVIDERS}/Microsoft.Compute/virtualMachines/{name}"
+    assert cloud.run("PUT", path, {"location": "westeurope", "properties": properties})["status"] == "Succeeded"
+    return path
+
+
+def test_nobody_waits_for_the_agent_of_a_disk_that_is_attached(cloud: Cloud) -> None:
+    clock.stop(0.0)
+    try:
+        empty = attached(cloud, "empty", {"createOption": "Empty"})
+        copy = {"createOption": "Copy", "sourceResourceId": f"{PROVIDERS}/Microsoft.Compute/disks/empty"}
+        copied = attached(cloud, "copied", copy)
+        assert [agent_of(cloud, path) for path in (empty, copied)] == ["Not Ready", "Not Ready"]
+        clock.advance(10)
+        assert [agent_of(cloud, path) for path in (empty, copied)] == ["Not Ready", "Ready"]
+        storage = cloud.ok("GET", copied)["properties"]["storageProfile"]
+        assert storage["diskControllerType"] == "SCSI"
+    finally:
+        clock.real()
+
+
 def agent_of(cloud: Cloud, path: str) -> str:
     view = cloud.ok("GET", f"{path}?$expand=instanceView")["properties"]["instanceView"]
     assert view["statuses"][-1]["code"] == "PowerState/running"
