@@ -85,7 +85,7 @@ class Life:
 
     def _leaving(self, machine: Machine) -> None:
         node = machine.node
-        if isinstance(node, Node) and not node.busy and (node.ours or not node.node.up):
+        if isinstance(node, Node) and not node.busy and (node.ours or node.by_itself or not node.node.up):
             self._decided.remove(node, "its machine is being deleted")
 
     def _failed(self, machine: Machine) -> None:

@@ -147,6 +147,16 @@ def test_a_node_that_stays_unwell_and_has_no_job_is_deleted_after_its_time() -> 
     assert (world.machines(), world.nodes) == (0, {})
 
 
+def test_an_unwell_node_whose_machine_goes_is_forgotten() -> None:
+    world = up(most=1)
+    unwell(world)
+    world.settle()
+    for item in world.sets.values():
+        gone = tuple(replace(one, provisioning_state="Deleting") for one in item.instances)
+        world.sets[item.name] = replace(item, instances=gone)
+    assert of(world.plan(), steps.Remove)[0].nodes == tuple(world.nodes)
+
+
 def test_an_unwell_node_is_no_warm_one_but_one_of_those_that_are_kept() -> None:
     warm = World(cluster(array("htc", SMALL, warm_nodes=1)))
     warm.settle()
