@@ -139,11 +139,16 @@ class Session:
             control = ["-o", f"ControlPath={self._control}/user-%C"]
             self._ssh[name] = ["ssh", "-i", str(self.key), *SSH_OPTIONS, *control, *extra, target]
 
+    def ssh_command(self, host: str, command: str) -> list[str]:
+        """The command line of ``ssh``, for what goes on beside other things."""
+        return [*self._ssh[host], command]
+
     def ssh(self, host: str, command: str, *, stdin: str | None = None) -> str:
         """Run a shell command on a machine of the cluster, as the admin user; returns its output."""
         done = subprocess.run(
-            [*self._ssh[host], command], env=self.environment, input=stdin, text=True, capture_output=True, check=False
-        )
+            self.ssh_command(host, command),
+            env=self.environment, input=stdin, text=True, capture_output=True, check=False,
+        )  # fmt: skip
         if done.returncode != 0:
             raise DemoError(f"on {host}: {command}\n{done.stdout}{done.stderr}")
         return done.stdout
