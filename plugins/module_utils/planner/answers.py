@@ -20,7 +20,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes im
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import New
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.reasons import lacks, nodes_for
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.unwell import held_up
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import ON_NODES, Machine
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import ON_NODES, PREFIX, Machine
 
 Json = dict[str, t.Any]
 
@@ -75,7 +75,9 @@ class Answers:
     def _why(self, job: Job, alone: Demand) -> str:
         """Why it does not run, in one line."""
         if job.state != "pending":
-            return f"it does not wait: it is {job.state}"
+            # A machine that boots for it may have said why it does not join: the pass wrote that down.
+            told = job.state == "configuring" and job.note.startswith(PREFIX)
+            return f"it does not wait: it is {job.state}" + (f"; {job.note[len(PREFIX) :]}" if told else "")
         item = alone.classes[0]
         if not self._packs:
             lacking = self._pass.outlook.lacking(item)

@@ -83,3 +83,12 @@ def test_slurm_jobs_get_an_answer_too() -> None:
     assert found["cheapest"]["nodes"] == 3
     assert found["more"]["machines"] == {LARGE: 6}
     assert found["sizes"][-1]["why_not"] == "does not serve htc"
+
+
+def test_a_job_of_slurm_whose_machine_says_why_it_does_not_join_is_told_so() -> None:
+    world = World(replace(cluster(array("htc", LARGE)), scheduler=Scheduler("slurm")))
+    note = "azure_hpc: the machine for htc-d16sv5-1 is there, but mounts: /data: No route to host"
+    world.jobs["1"] = replace(world.submit("1"), state="configuring", note=note)
+    assert ask(world, "1")["why"] == f"it does not wait: it is configuring; {note.removeprefix('azure_hpc: ')}"
+    world.jobs["1"] = replace(world.jobs["1"], state="running")
+    assert ask(world, "1")["why"] == "it does not wait: it is running"
