@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from demo.session import DemoError
 from tests.conformance.drivers import Ask
 from tests.conformance.site import Site
 
@@ -32,6 +33,31 @@ def grow(site: Site) -> None:
     jobs = [site.submit(Ask(cpus=4, seconds=45)) for _number in range(3)]
     site.finish(*jobs)
     assert len({host for job in jobs for host in site.hosts(job)}) == 3
+
+
+def metrics(site: Site) -> None:
+    """Prometheus is told the same of every queue, and finds the machines"""
+    job = site.submit(Ask(seconds=600))
+    site.until("the job runs", lambda: "yes" in site.user(site.driver.running(job.id)))
+    told: list[tuple[dict[str, float], list[str]]] = []
+
+    def complete() -> bool:
+        told[:] = [site.told()]
+        samples = told[0][0]
+        some = (("azure_hpc_user_jobs", "running"), ("azure_hpc_nodes", "busy"), ("azure_hpc_cpus", "used"))
+        return all(sum(samples[one] for one in samples if one.startswith(name) and word in one) for name, word in some)
+
+    try:
+        site.until("job and node are told", complete)
+    except DemoError as error:
+        raise AssertionError(f"{error}\n{told}") from error
+    site.user(site.driver.cancel(job.id))
+    ((samples, targets),) = told
+    assert samples[f'azure_hpc_queue_readable{{scheduler="{site.driver.type}"}}'] == 1
+    addresses = {machine["ansible_host"] for machine in site.machines()}
+    found = {site.user(f"getent hosts {target.rpartition(':')[0]}").split()[0] for target in targets}
+    assert found
+    assert found <= addresses
 
 
 def array(site: Site) -> None:
@@ -166,6 +192,6 @@ def idle_drain_and_delete(site: Site) -> None:
 
 Case = Callable[[Site], None]
 CASES: tuple[Case, ...] = (
-    scale_from_zero, grow, array, mpi, gpu, exclusive, impossible, hostile_names, job_during_drain,
+    scale_from_zero, grow, metrics, array, mpi, gpu, exclusive, impossible, hostile_names, job_during_drain,
     lost_file_system, node_crash, head_restart, idle_drain_and_delete,
 )  # fmt: skip

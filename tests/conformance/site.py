@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shlex
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ansible_collections.azure_hpc.cluster.plugins.module_utils import bundle
 
 from demo.session import INVENTORY, DemoError, Session
 from tests.conformance.drivers import Ask, Driver, Job
@@ -193,6 +196,18 @@ class Site:
         """The compute machines that Azure has, of one node array or of all."""
         hosts = self.session.hosts().values()
         return [host for host in hosts if host.get("hpc_role") == "compute" and array in ("", host["hpc_node_array"])]
+
+    def told(self) -> tuple[dict[str, float], list[str]]:
+        """What Prometheus is told: the samples by name and labels, and the addresses of the machines that it asks."""
+        program = base64.b64encode(bundle.program(bundle.sources())).decode()
+        self.session.ssh(self.head, "base64 -d >/tmp/queue_metrics.pyz", stdin=program)
+        settings = {"scheduler": self.driver.type, "textfile": "/tmp/queue.prom", "targets": "/tmp/nodes.json"}
+        self.session.ssh(self.head, "cat >/tmp/metrics.json", stdin=json.dumps(settings))
+        self.session.ssh(self.head, "sudo python3 /tmp/queue_metrics.pyz /tmp/metrics.json")
+        lines = self.session.ssh(self.head, "cat /tmp/queue.prom").splitlines()
+        pairs = [line.rpartition(" ") for line in lines if not line.startswith("#")]
+        targets = json.loads(self.session.ssh(self.head, "cat /tmp/nodes.json"))
+        return {name: float(number) for name, _blank, number in pairs}, [one["targets"][0] for one in targets]
 
     def empty(self) -> None:
         """Run passes until no compute machine is left."""
