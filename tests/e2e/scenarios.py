@@ -119,12 +119,12 @@ def killed_pass(session: Session) -> Seen:
 
 
 def powering_up(session: Session, identity: str) -> bool:
-    """Whether Slurm waits for all nodes of a job to come up."""
+    """Whether Slurm waits for nodes of a job to come up."""
     names = job(session, identity)["nodes"]
     if not names:
         return False
     found = json.loads(session.ssh(LOGIN, f"scontrol show nodes {shlex.quote(names)} --json"))["nodes"]
-    return all("POWERING_UP" in node["state"] for node in found)
+    return any("POWERING_UP" in node["state"] for node in found)
 
 
 def killed(session: Session, when: Callable[[], bool]) -> bool:
