@@ -95,6 +95,7 @@ def run(*argv: str, env: t.Optional[t.Mapping[str, str]] = None, timeout: float 
 
 
 C = t.TypeVar("C", bound=Configuration)
+T = t.TypeVar("T")
 Refuse = t.Callable[[str], None]
 
 
@@ -210,6 +211,23 @@ def waits(total: float, first: float = 1.0, longest: float = 15.0) -> t.Iterator
         spent += pause
         step = min(2 * step, longest)
         yield pause
+
+
+def answered(ask: t.Callable[[], T], total: float) -> T:
+    """What ``ask`` answers; while it raises JoinError it is asked again, and each new reason is said.
+
+    Raises JoinError with the last reason when that has taken ``total`` seconds.
+    """
+    said = ""
+    for pause in waits(total):
+        try:
+            return ask()
+        except JoinError as error:
+            if str(error) != said:
+                said = str(error)
+                say(f"{said}; asking again")
+        time.sleep(pause)
+    raise JoinError(f"{said} after {total:.0f} s")
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf/lsf.conf").write_text(BEFORE)
     monkeypatch.setattr(node, "host_name", lambda: "htc-000001")
-    monkeypatch.setattr(join.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(join.node.time, "sleep", lambda _seconds: None)
     return tmp_path
 
 

@@ -38,7 +38,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(join, "PBS_HOME", tmp_path / "pbs")
     monkeypatch.setattr(node, "CONFIGURATION", tmp_path / "join.json")
     monkeypatch.setattr(node, "host_name", lambda: "demo-htc000001")
-    monkeypatch.setattr(join.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(join.node.time, "sleep", lambda _seconds: None)
     return tmp_path
 
 

@@ -28,7 +28,7 @@ def configuration(**more: Any) -> Any:
 @pytest.fixture
 def no_sleep(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    monkeypatch.setattr(join.time, "sleep", slept.append)
+    monkeypatch.setattr(join.node.time, "sleep", slept.append)
     return slept
 
 
