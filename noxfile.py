@@ -42,6 +42,12 @@ def lint(session: nox.Session) -> None:
     env = {"MYPYPATH": f"{ROOT}:{DEV / 'collections'}"}
     session.run("mypy", "-p", "sandbox", env=env)
     session.run("mypy", "-p", f"{COLLECTION}.plugins", env=env)
+    # What runs on nodes: programs one at a time, for most of them have the same name.
+    library = ROOT / "roles/base/files"
+    session.run("mypy", *map(str, library.glob("*.py")), env={"MYPYPATH": str(library)})
+    for program in (*ROOT.glob("roles/*/files/join"), *ROOT.glob("roles/*/files/configure")):
+        env = {"MYPYPATH": f"{library}:{program.parent}"}
+        session.run("mypy", "--scripts-are-modules", str(program), env=env)
     session.run("antsibull-changelog", "lint")
     session.run("ansible-lint", "--offline", "-q")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import node
 import people as _people
+import people_list
 import telling
 from node import Configuration, JoinError, Refuse
 
@@ -54,9 +55,9 @@ def _take(configuration: Configuration, attempts: int) -> None:
     if not text:
         return
     try:
-        for done in _people.apply(_people.read(text)):
+        for done in _people.apply(people_list.read(text)):
             node.say(done)
-    except _people.PeopleError as error:
+    except people_list.PeopleError as error:
         raise Refused(f"the users of the cluster cannot be made on this machine: {error}") from error
 
 

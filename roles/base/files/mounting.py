@@ -169,7 +169,8 @@ def write_unit(spec: Mount) -> bool:
 def mount_all(configuration: Configuration, tell: Tell, patience: float = PATIENCE) -> None:
     """Mount everything, however long servers need to answer. ``tell`` hears why that takes longer than usual and what
     to do, and '' when all is there. Raises JoinError with all reasons."""
-    waiting, problems, spent = ordered(configuration.mounts), {}, 0.0
+    waiting, spent = ordered(configuration.mounts), 0.0
+    problems: t.Dict[str, str] = {}
     for pause in (0.0, *node.waits(patience, longest=30.0)):
         time.sleep(pause)
         began = time.monotonic()

@@ -64,7 +64,9 @@ def _is_temporary(device: Device) -> bool:
 
 def _array(disks: t.Sequence[Device]) -> Device:
     """The stripe over these disks: the one that they are part of already, or a new one."""
-    above = [{child["path"]: child for child in disk.get("children") or ()} for disk in disks]
+    above: t.List[t.Dict[str, Device]] = [
+        {child["path"]: child for child in disk.get("children") or ()} for disk in disks
+    ]
     common = set(above[0]).intersection(*above[1:])
     if len(common) == 1 and all(len(children) == 1 for children in above):
         return above[0][common.pop()]

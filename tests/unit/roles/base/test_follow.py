@@ -42,7 +42,7 @@ class Machine:
 
     def apply(self, people: Any) -> list[str]:
         if self.problem:
-            raise follow._people.PeopleError(self.problem)
+            raise follow.people_list.PeopleError(self.problem)
         self.applied.append([user.name for user in people.users])
         return ["make user alice (2001)"]
 
