@@ -21,7 +21,7 @@ from . import users as _users
 from .catalog import Catalog, VmSize
 from .cluster import AutoscalePolicy, Cluster, NodeArray, SizeChoice
 from .kinds import Kind
-from .reading import Mistakes, join, near, word
+from .reading import CONTROL, Mistakes, join, near, word
 
 PATH = r"/[A-Za-z0-9_.@+-]+(?:/[A-Za-z0-9_.@+-]+)*/?"
 PATH_RULE = "must be an absolute path of letters, digits and _ . @ + -"
@@ -73,6 +73,8 @@ def tag_mistake(key: str, value: t.Any) -> str:
         return "is not a name Azure takes for a tag"
     if key.lower().startswith(("hpc-", "azure", "microsoft", "windows")):
         return "has a name that the collection or Azure keeps for itself"
+    if CONTROL.search(value):
+        return "must not contain control characters or line breaks"
     return "has more than 256 characters" if len(value) > 256 else ""
 
 

@@ -11,7 +11,8 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Control characters, whatever ends a line for somebody, what turns text around on a screen, halves of characters.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True, order=True)

@@ -12,6 +12,8 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+# As the cluster definition refuses it, too (model/reading.py).
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 SHELL = re.compile(r"(?:/[A-Za-z0-9_.+-]+)+")
 LEAST_ID = 1000
@@ -86,7 +88,7 @@ def _malformed(people: People) -> t.Iterator[str]:
             names.add(name)
     for user in people.users:
         lines = [user.full_name, user.shell, *user.ssh_public_keys]
-        if any(not isinstance(line, str) or not line.isprintable() for line in lines) or ":" in user.full_name:
+        if any(not isinstance(line, str) or CONTROL.search(line) for line in lines) or ":" in user.full_name:
             yield f"user {user.name} has a text with a line break, a control character or a colon"
         elif not SHELL.fullmatch(user.shell):
             yield f"the shell of {user.name} must be an absolute path"

@@ -190,6 +190,12 @@ def test_an_empty_definition_says_where_it_should_be_and_names_all_that_is_missi
     assert [found.path for found in others] == sorted(["admin", "head", "location", "name", "network", "node_arrays", "partitions", "resource_group", "scheduler"])  # fmt: skip
 
 
+@pytest.mark.parametrize("odd", ["\n", "\x1b", "\x85", "\u2028", "\u202e", "\ud800"])
+def test_what_breaks_a_line_or_turns_it_around_is_in_no_text(odd: str) -> None:
+    data = change(definitions.definition(), "partitions.1.options", {"AllowGroups": f"a{odd}b"})
+    assert [found.path for found in definition.check(data)] == ["partitions[1].options.AllowGroups"]
+
+
 def test_yes_and_no_of_yaml_are_slurms_yes_and_no() -> None:
     data = change(definitions.definition(), "partitions.1.options", {"Hidden": True, "LLN": False, "MaxNodes": 3})
     assert definition.read(data).partitions[1].options == {"Hidden": "YES", "LLN": "NO", "MaxNodes": "3"}
