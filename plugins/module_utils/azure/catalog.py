@@ -115,6 +115,7 @@ def vm_size(sku: Json, location: str) -> VmSize | None:
         rdma=_true(has.get("RdmaEnabled")),
         vcpus_per_core=_whole(has.get("vCPUsPerCore")) or 1,
         accelerated_networking=_true(has.get("AcceleratedNetworkingEnabled")),
+        premium_disks=_true(has.get("PremiumIO")),
         spot=_true(has.get("LowPriorityCapable")),
         architecture="arm64" if has.get("CpuArchitectureType", "").lower() == "arm64" else "x64",
         zones=tuple(sorted(str(zone) for zone in info.get("zones") or ())),

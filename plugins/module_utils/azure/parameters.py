@@ -189,6 +189,7 @@ class Parameters:
             "single_placement_group": spec.single_placement_group,
             "accelerated_networking": self._accelerated(spec.vm_size),
             "os_disk_gib": spec.os_disk_gib,
+            "os_disk_type": self._disk(spec.vm_size),
             "system_identity": self._agent(),
             "identities": self._identities(),
             "terminate_notice": TERMINATE_NOTICE if self._leaves() else 0,
@@ -242,6 +243,7 @@ class Parameters:
             "accelerated_networking": self._accelerated(machine.vm_size),
             **self._account(),
             "os_disk_gib": machine.os_disk_gib,
+            "os_disk_type": self._disk(machine.vm_size),
             "system_identity": self._agent() and role != "image",
             "identities": self._identities() if role != "image" else [],
             "tags": self.tags(role),
@@ -265,6 +267,11 @@ class Parameters:
     def _accelerated(self, name: str) -> bool:
         size = self._catalog.size(name)
         return bool(size and size.accelerated_networking)
+
+    def _disk(self, name: str) -> str:
+        """The best disk to boot from that a size takes: Azure refuses machines with a better one."""
+        size = self._catalog.size(name)
+        return "StandardSSD_LRS" if size and not size.premium_disks else "Premium_LRS"
 
     def _subnet(self, name: str) -> str:
         network = self._cluster.network.name

@@ -20,6 +20,7 @@ class VmSize:
     rdma: bool = False
     vcpus_per_core: int = 1
     accelerated_networking: bool = False
+    premium_disks: bool = True
     spot: bool = True
     architecture: str = "x64"
     zones: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ HB = {
         {"name": "vCPUsPerCore", "value": "1"},
         {"name": "LowPriorityCapable", "value": "True"},
         {"name": "AcceleratedNetworkingEnabled", "value": "True"},
+        {"name": "PremiumIO", "value": "True"},
         {"name": "CpuArchitectureType", "value": "x64"},
     ],
     "restrictions": [],
@@ -40,6 +41,14 @@ def test_a_size_is_read_from_its_capabilities() -> None:
         accelerated_networking=True,
         zones=("1", "3"),
     )
+
+
+def test_a_size_says_whether_it_takes_premium_disks() -> None:
+    others = [one for one in HB["capabilities"] if one["name"] != "PremiumIO"]
+    for capabilities in (others, [*others, {"name": "PremiumIO", "value": "False"}]):
+        found = catalog.vm_size({**HB, "capabilities": capabilities}, "westeurope")
+        assert found is not None
+        assert found.premium_disks is False
 
 
 def test_restrictions_are_told_apart_by_what_they_restrict() -> None:

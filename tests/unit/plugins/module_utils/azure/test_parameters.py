@@ -35,8 +35,9 @@ DEFINITION: dict[str, t.Any] = {
 }
 
 
-def sku(name: str, family: str, vcpus: int) -> dict[str, t.Any]:
+def sku(name: str, family: str, vcpus: int, premium: bool = True) -> dict[str, t.Any]:
     has = {"vCPUs": vcpus, "MemoryGB": vcpus * 4, "LowPriorityCapable": True, "AcceleratedNetworkingEnabled": True}
+    has["PremiumIO"] = premium
     return {
         "resourceType": "virtualMachines",
         "name": name,
@@ -50,6 +51,7 @@ def sku(name: str, family: str, vcpus: int) -> dict[str, t.Any]:
 def cloud() -> Arm:
     arm = Arm()
     sizes = [sku("Standard_D4s_v5", "standardDSv5Family", 4), sku("Standard_HB120rs_v3", "standardHBrsv3Family", 120)]
+    sizes.append(sku("Standard_D4_v5", "standardDv5Family", 4, premium=False))
     arm.script("GET", "/skus$", *[Answer(200, {"value": sizes})] * 9)
     limits = {"cores": 2000, "standardDSv5Family": 100, "standardHBrsv3Family": 500, "lowPriorityCores": 100}
     usages = [{"name": {"value": name}, "limit": limit, "currentValue": 0} for name, limit in limits.items()]
@@ -151,6 +153,19 @@ def test_everything_boots_from_the_baked_image_and_the_image_from_the_stock() ->
     assert parameters["head"]["image"] == parameters["scale_sets"][0]["image"] == {"id": baked}
     assert parameters["image"]["build"]["image"]["publisher"] == "Debian"
     assert (parameters["image"]["bake"], parameters["image"]["exists"]) == (True, False)
+
+
+def test_machines_boot_from_the_best_disk_that_their_size_takes() -> None:
+    arrays = [{"name": "plain", "vm_sizes": ["Standard_D4_v5"], "max_nodes": 2}, *DEFINITION["node_arrays"]]
+    queues = [{"name": "work", "node_arrays": ["plain", "hpc", "htc"], "default": True}]
+    login = {"vm_size": "Standard_D4_v5"}
+    found, _warnings = gather(cloud(), node_arrays=arrays, partitions=queues, login=login)
+    parameters = found["parameters"]
+    assert parameters["head"]["os_disk_type"] == parameters["image"]["build"]["os_disk_type"] == "Premium_LRS"
+    assert parameters["login"][0]["os_disk_type"] == "StandardSSD_LRS"
+    kinds = {one["vm_size"]: one["os_disk_type"] for one in parameters["scale_sets"]}
+    assert kinds["Standard_D4_v5"] == "StandardSSD_LRS"
+    assert kinds["Standard_HB120rs_v3"] == "Premium_LRS"
 
 
 def test_whether_the_image_exists_is_asked() -> None:
