@@ -56,21 +56,33 @@ def test_entra_domain_services_get_numbers_that_every_machine_calculates_alike()
     assert found["ldap_schema"] == "ad2"  # what a site says wins
 
 
-@pytest.mark.parametrize("ca_file", ["", "/etc/ssl/own.pem"])
-def test_a_database_of_azure_is_reached_over_tls(ca_file: str) -> None:
-    found = render(
+def azure_mysql(password: str, ca_file: str = "") -> dict[str, str]:
+    return render(
         "accounting",
         "slurmdbd.conf.j2",
         accounting_head="demo-head",
         accounting_database={"type": "azure_mysql", "host": "x.mysql.database.azure.com", "ca_file": ca_file},
-        accounting_database_password="secret",
+        accounting_database_password=password,
         _accounting_mariadb=False,
         _accounting_name="slurm_acct_db",
         _accounting_ca_file="/etc/ssl/certs/ca-certificates.crt",
     )
+
+
+@pytest.mark.parametrize(
+    ("password", "written"),
+    [("Str0ng", '"Str0ng"'), ("a b", '"a b"'), ("a#b", r'"a\#b"'), (r"a\b", r'"a\\b"'), ('a"b#c', r'a"b\#c')],
+)
+def test_slurm_takes_the_whole_password(password: str, written: str) -> None:
+    assert azure_mysql(password)["StoragePass"] == written
+
+
+@pytest.mark.parametrize("ca_file", ["", "/etc/ssl/own.pem"])
+def test_a_database_of_azure_is_reached_over_tls(ca_file: str) -> None:
+    found = azure_mysql("secret", ca_file)
     assert found["StorageHost"] == "x.mysql.database.azure.com"
     assert found["StorageParameters"] == f"SSL_CA={ca_file or '/etc/ssl/certs/ca-certificates.crt'}"
-    assert found["StoragePass"] == "secret"
+    assert found["StoragePass"] == '"secret"'
 
 
 def test_mariadb_on_the_head_has_no_password() -> None:
