@@ -77,6 +77,7 @@ def watched(session: Session) -> Known:
 STOP = [
     {
         "hosts": HEAD,
+        "gather_facts": True,
         "become": True,
         "tasks": [{"ansible.builtin.include_role": {"name": "azure_hpc.cluster.monitoring", "tasks_from": "stop"}}],
     }
