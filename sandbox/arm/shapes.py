@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +26,15 @@ class Words:
 
 NAMES = {str: "String", int: "Int32", bool: "Boolean", dict: "Object", list: "Array"}
 REFERENCE = {"id": str}
+NUMBER = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
+TRUTH = {"true": True, "false": False}
 
 
 def read(value: Any, shape: Any, path: str = "") -> Any:
     """The value without its nulls (null means "not given"), or 400 InvalidRequestFormat naming the wrong place.
 
     ``shape`` is a type, ``Words``, a list of one shape (an array of such), or a dictionary (an object; keys that it
-    does not name are let through unread).
+    does not name are let through unread). Numbers and truth values may be strings, as in many a template.
     """
     if isinstance(shape, dict):
         if not isinstance(value, dict):
@@ -47,8 +50,19 @@ def read(value: Any, shape: Any, path: str = "") -> Any:
         return [read(entry, shape[0], f"{path}[{number}]") for number, entry in enumerate(value)]
     if isinstance(shape, Words):
         return shape.spell(read(value, str, path))
+    if isinstance(value, str):
+        value = unquoted(value, shape)
     if not isinstance(value, shape) or (shape is int and isinstance(value, bool)):
         raise _mismatch(value, shape, path)
+    return value
+
+
+def unquoted(value: str, shape: Any) -> Any:
+    """The number or truth value that a string is, if such a one is wanted; anything else as it is."""
+    if shape is int and NUMBER.fullmatch(value):
+        return int(value)
+    if shape is bool:
+        return TRUTH.get(value.strip().lower(), value)
     return value
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.arm.errors import ArmError, invalid_parameter
+from sandbox.arm.shapes import unquoted
 
 Json = dict[str, Any]
 
@@ -102,20 +103,38 @@ _WORDS = {
         "UltraSSD_LRS",
     ),
 }
+_NUMBERS = {
+    "capacity", "lun", "diskSizeGB", "platformFaultDomainCount", "platformUpdateDomainCount", "idleTimeoutInMinutes",
+    "maxBatchInstancePercent", "maxUnhealthyInstancePercent", "maxUnhealthyUpgradedInstancePercent",
+}
+_TRUTHS = {
+    "primary", "enabled", "overprovision", "singlePlacementGroup", "zoneBalance", "enableIPForwarding",
+    "enableAcceleratedNetworking", "provisionVMAgent", "enableAutomaticUpdates", "disablePasswordAuthentication",
+    "writeAcceleratorEnabled", "ultraSSDEnabled", "encryptionAtHost", "secureBootEnabled", "vTpmEnabled",
+    "enableAutomaticOSUpgrade", "disableAutomaticRollback", "autoUpgradeMinorVersion", "enableAutomaticUpgrade",
+}
+# What is somebody else's to read.
+_FOREIGN = {"tags", "settings", "protectedSettings"}
 # fmt: on
 # Keys that clients are known to spell in another case than Azure.
 _KEYS = {"publicipaddressconfiguration": "publicIPAddressConfiguration"}
 
 
 def canonical(value: Any) -> Any:
-    """The same body with Azure's spelling of words that it takes in any case, such as ``fromImage`` or ``manual``."""
+    """The same body with Azure's spelling of words that it takes in any case, such as ``fromImage`` or ``manual``,
+    and of numbers and truth values that templates write as strings.
+    """
     if isinstance(value, dict):
         spelled = {}
         for said, item in value.items():
             key = _KEYS.get(said.lower(), said)
             if key in _WORDS and isinstance(item, str):
                 item = next((word for word in _WORDS[key] if word.lower() == item.lower()), item)
-            spelled[key] = item if key == "tags" else canonical(item)
+            elif key in _NUMBERS and isinstance(item, str):
+                item = unquoted(item, int)
+            elif key in _TRUTHS and isinstance(item, str):
+                item = unquoted(item, bool)
+            spelled[key] = item if key in _FOREIGN else canonical(item)
         return spelled
     return [canonical(item) for item in value] if isinstance(value, list) else value
 

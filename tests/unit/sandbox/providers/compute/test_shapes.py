@@ -184,6 +184,23 @@ def test_words_are_spelled_as_azure_does_but_tags_are_left_alone() -> None:
     }
 
 
+def test_numbers_and_truth_values_may_be_strings_but_not_in_what_is_for_others() -> None:
+    given_body = {
+        "sku": {"capacity": "2"},
+        "dataDisks": [{"lun": "0", "diskSizeGB": " 128 "}],
+        "primary": "True",
+        "overprovision": "perhaps",
+        "settings": {"lun": "0", "mode": "manual"},
+    }
+    assert shapes.canonical(given_body) == {
+        "sku": {"capacity": 2},
+        "dataDisks": [{"lun": 0, "diskSizeGB": 128}],
+        "primary": True,
+        "overprovision": "perhaps",
+        "settings": {"lun": "0", "mode": "manual"},
+    }
+
+
 class TestMerge:
     @given(JSON)
     def test_with_itself_changes_nothing(self, value: t.Any) -> None:
