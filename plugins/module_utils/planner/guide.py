@@ -16,19 +16,20 @@ from dataclasses import dataclass, field
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.patterns import Pattern, Ware, best, search
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.patterns import Pattern, Ware, better
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.pools import Key, Pool, Pools
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.simplex import Program
 
 # Classes that the program tells apart; more are put together with those that are most like them.
-MANY = 40
-_TOGETHER = 24
+MANY = 100
 _ITERATIONS = 40
 # How far a better pattern is looked for where the quick way finds none.
 _VISITS = 250
 # A plan that would get better by less than this share is good enough.
 _GOOD = 2e-4
 _TRIFLE = 0.001
+# Of jobs that could be on nodes in use, the small ones are to be there: they fit into what is left of each.
+_RAGGED = 10
 # A class of which a node holds fewer than that is counted with what it wastes.
 _FEW = 7
 
@@ -37,8 +38,8 @@ _FEW = 7
 class Advice:
     """What to do in fractions: patterns for empty nodes of pools, shares of classes for the others, nodes to buy.
 
-    ``worth`` is what one job of a class costs at the margin, in USD/hour. ``exact``: every class was told apart; else
-    a number in a pattern stands for all classes that are its ``members``.
+    ``worth`` is what one job of a class costs at the margin, in USD/hour. A number in a pattern stands for all classes
+    that are its ``members``. ``tired``: there was not enough time to find the best.
     """
 
     patterns: list[tuple[Key, Pattern, float]] = field(default_factory=list)
@@ -46,7 +47,7 @@ class Advice:
     new: list[float] = field(default_factory=list)
     worth: dict[int, float] = field(default_factory=dict)
     members: dict[int, list[JobClass]] = field(default_factory=dict)
-    exact: bool = True
+    tired: bool = False
 
 
 @dataclass
@@ -80,10 +81,10 @@ class Guide:
     def __init__(self, items: t.Sequence[JobClass], left: t.Sequence[int], pools: Pools) -> None:
         self._left, self._pools = left, list(pools)
         self._choices = pools.choices
-        self._buckets = self._put_together(items)
-        self._exact = len(self._buckets) == len(items)
+        self._buckets = self._told_apart(items)
         self._index: dict[int, int] = {bucket.number: row for row, bucket in enumerate(self._buckets)}
         self._fresh_row: dict[Key, int] = {}
+        self._first: dict[Key, int] = {}
         self._known: dict[tuple[Key, tuple[tuple[int, int], ...]], int] = {}
         self._columns: list[tuple[str, t.Any, t.Any]] = []
         self._program = self._start()
@@ -92,8 +93,12 @@ class Guide:
         """Solve it. Good patterns that are ``known``, from a packing, save it most of the way."""
         self._first_patterns()
         pools = {pool.key: pool for pool in self._pools}
-        for key, pattern in known if self._exact else ():
-            self._add(pools[key], pattern)
+        bucket_of = {item.number: bucket.number for bucket in self._buckets for item in bucket.items}
+        for key, pattern in known:
+            told: Pattern = {}
+            for number, count in pattern.items():
+                told[bucket_of[number]] = told.get(bucket_of[number], 0) + count
+            self._add(pools[key], told)
         self._program.solve()
         before = self._program.gain
         for turn in range(1, _ITERATIONS + 1):
@@ -141,7 +146,8 @@ class Guide:
                         if need and row is not None:
                             column[row + dimension] = need / there
                     self._columns.append(("share", pool.key, bucket))
-                    program.add(bucket.worth - _TRIFLE * pool.kind.worth * _share(bucket.needs, pool.kind), column)
+                    share = _share(bucket.needs, pool.kind)
+                    program.add(bucket.worth - _TRIFLE * pool.kind.worth * share * (1 + _RAGGED * share), column)
         return program
 
     @staticmethod
@@ -176,10 +182,7 @@ class Guide:
                 if cost > 1e-9 and not bucket.alone and self._open(bucket, pool)
             ]
             price = prices[self._fresh_row[pool.key]] * (1 + 1e-6) + _TRIFLE * pool.kind.worth + 1e-7
-            worth, pattern = best(wares, pool.capacity)
-            if worth <= price:
-                worth, pattern = search(wares, pool.capacity, price, _VISITS)
-            if worth > price:
+            for pattern in better(wares, pool.capacity, price, _VISITS):
                 added = self._add(pool, pattern) or added
         return added
 
@@ -196,12 +199,12 @@ class Guide:
         return True
 
     def _read(self) -> Advice:
-        found = Advice(new=[0.0] * len(self._choices), exact=self._exact)
+        found = Advice(new=[0.0] * len(self._choices), tired=self._program.tired)
         found.members = {bucket.number: bucket.items for bucket in self._buckets}
         for bucket, price in zip(self._buckets, self._program.prices()):
-            average = max(1e-9, sum(bucket.needs))
+            size = max(1, sum(bucket.needs)) if len(bucket.items) > 1 else 0
             for item in bucket.items:
-                mine = sum(_needs(item)) / average if not self._exact else 1.0
+                mine = sum(needs(item)) / size if size else 1.0
                 found.worth[item.number] = max(1e-6, (bucket.worth - price) * mine)
         for (what, one, other), value in zip(self._columns, self._program.values()):
             if value <= 1e-9:
@@ -215,7 +218,7 @@ class Guide:
                     found.shares[item.number, one] = value * self._left[item.number] / other.count
         return found
 
-    def _put_together(self, items: t.Sequence[JobClass]) -> list[Bucket]:
+    def _told_apart(self, items: t.Sequence[JobClass]) -> list[Bucket]:
         """One class each, or classes that are alike where there are too many."""
         found: dict[t.Any, list[JobClass]] = {}
         for grain in (0, 4, 3, 2, 1):
@@ -228,7 +231,7 @@ class Guide:
                     sizes = (round(math.log2(max(1, one)) * grain) for one in (piece.cpus, piece.memory))
                     key = (open_to, item.exclusive, piece.gpus, *sizes)
                 found.setdefault(key, []).append(item)
-            if len(found) <= (_TOGETHER if grain else MANY):
+            if len(found) <= MANY:
                 break
         return [self._bucket(members) for members in found.values()]
 
@@ -236,14 +239,15 @@ class Guide:
         count = sum(self._left[item.number] for item in items)
         sums = [0.0, 0.0, 0.0]
         for item in items:
-            sums = [one + need * self._left[item.number] for one, need in zip(sums, _needs(item))]
-        needs = tuple(math.ceil(one / count) for one in sums)
+            sums = [one + need * self._left[item.number] for one, need in zip(sums, needs(item))]
+        average = tuple(math.ceil(one / count) for one in sums)
         prices = [choice.price for choice, pool, _room in self._choices if items[0].number in pool.open_to]
         # More than a job of it could cost, so that all are placed.
-        return Bucket(items, count, t.cast("tuple[int, int, int]", needs), 2 * min(prices, default=1000.0) + 1)
+        return Bucket(items, count, t.cast("tuple[int, int, int]", average), 2 * min(prices, default=1000.0) + 1)
 
 
-def _needs(item: JobClass) -> tuple[int, int, int]:
+def needs(item: JobClass) -> tuple[int, int, int]:
+    """CPUs, MiB of memory and GPUs of a job of one piece."""
     piece = item.pieces[0]
     return (piece.cpus, piece.memory, piece.gpus)
 
@@ -257,13 +261,27 @@ class Blend(Guide):
     """All nodes of a pool as one large node: shares for all classes, no patterns."""
 
     def advise(self, known: t.Sequence[tuple[Key, Pattern]] = ()) -> Advice:
-        """Solve it."""
+        """Solve it. A job is worth what it takes of the nodes on which that is worth the least."""
         self._program.solve()
-        return self._read()
+        found, prices = self._read(), self._program.prices()
+        for bucket in self._buckets:
+            for item in bucket.items:
+                worth = (
+                    sum(
+                        price * share
+                        for price, share in zip(
+                            prices[self._first[pool.key] :], _shares(needs(item), item.exclusive, pool)
+                        )
+                    )
+                    for pool in self._pools
+                    if item.number in pool.open_to
+                )
+                found.worth[item.number] = max(1e-6, min(worth, default=0.0))
+        return found
 
     def _start(self) -> Program:
         limits = [float(bucket.count) for bucket in self._buckets]
-        first: dict[Key, int] = {}
+        first = self._first
         for pool in self._pools:
             first[pool.key] = len(limits)
             limits.extend(value / (there or 1) + pool.fresh for value, there in zip(pool.free, pool.capacity))
@@ -278,13 +296,18 @@ class Blend(Guide):
         for pool in self._pools:
             for index, bucket in enumerate(self._buckets):
                 if self._open(bucket, pool):
-                    shares = [1.0] * 4 if bucket.alone else [*_effective(bucket.needs, pool.capacity), 0.0]
+                    shares = _shares(bucket.needs, bucket.alone, pool)
                     rows = range(first[pool.key], first[pool.key] + 4)
                     column = {row: share for row, share in zip(rows, shares) if share}
                     column[index] = 1.0
                     self._columns.append(("share", pool.key, bucket))
                     program.add(bucket.worth - _TRIFLE * pool.kind.worth * max(shares), column)
         return program
+
+
+def _shares(size: t.Sequence[int], alone: bool, pool: Pool) -> list[float]:
+    """Which share of a node of a pool a job takes, per dimension; the last is that of having it alone."""
+    return [1.0] * 4 if alone else [*_effective(size, pool.capacity), 0.0]
 
 
 def _effective(needs: t.Sequence[int], capacity: t.Sequence[int]) -> list[float]:

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.guide import MANY, Advice, Blend, Guide
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.laying import DENSELY, Laying
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import Node
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer, Stack
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.patterns import Pattern, Ware, best
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.pools import Key, Pool, Pools
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.patterns import Pattern
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.pools import Key, Pools
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Choice, Market, New, Store
 
 _ROUNDS = 3
@@ -30,7 +31,7 @@ _SEEN = 600
 _SLACK = 0.01
 _DIMENSIONS = ("cpus", "memory", "gpus")
 _TINY = 1e-6
-PATTERNS, EVENLY, DENSELY, SIMPLY = "patterns", "evenly", "densely", "simply"
+PATTERNS, EVENLY, SIMPLY, HARDEST = "patterns", "evenly", "simply", "hardest"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Mix:
         self._items = sorted(
             (item for item in base.demand.classes if item.size == 1 and base.left[item.number]), key=hardness
         )
+        self._few = len(self._items) <= MANY
         self._pools = Pools(base, self._items)
         self._advice, self._blend = Advice(), Advice()
         self._tries = 0
@@ -80,11 +82,13 @@ class Mix:
         if buying:
             self._pools.offer(self._market, self._limits, self._only)
         self._blend = Blend(self._items, self._base.left, self._pools).advise()
-        for how in (EVENLY, DENSELY):
+        hardest = () if self._few else (HARDEST,)
+        for how in (EVENLY, DENSELY, *hardest):
             found.append(self._packed(Way(how, ()), None))
             if self._holds_all(found[-1]):
                 return found[-1], None
-        trials = [self._try(way) for way in self._ways(EVENLY, self._blend.new)] if buying else []
+        hows = (EVENLY, *hardest) if buying else ()
+        trials = [self._try(way) for how in hows for way in self._ways(how, self._blend.new)]
         seen = self._seen(found[1]) + (self._bought(min(trials).way) if trials else [])
         self._advice = Guide(self._items, self._base.left, self._pools).advise(seen)
         found.append(self._packed(Way(PATTERNS, ()), None))
@@ -102,11 +106,12 @@ class Mix:
 
         They were bought for a packing of the same jobs that is not always found again, and are not bought twice.
         """
-        stacks = (one for one in self._base.stacks if one.tags and one.fresh and not one.used)
+        advice = self._blend if self._advice.tired else self._advice
+        stacks = (one for one in self._base.stacks if one.whole)
         coming = sum(one.kind.worth * len(one.tags) for one in stacks if not isinstance(one.tags[0], Node))
-        new = sum(count * pool.kind.worth for (_c, pool, _r), count in zip(self._pools.choices, self._advice.new))
-        held = sum(sum(pattern.values()) * count for _key, pattern, count in self._advice.patterns)
-        held += sum(self._advice.shares.values())
+        new = sum(count * pool.kind.worth for (_c, pool, _r), count in zip(self._pools.choices, advice.new))
+        held = sum(sum(pattern.values()) * count for _key, pattern, count in advice.patterns)
+        held += sum(advice.shares.values())
         wanted = sum(self._base.left[item.number] for item in self._items)
         return held > wanted - 0.01 and new < max(_TINY, _SLACK * coming) and coming > 0
 
@@ -132,7 +137,7 @@ class Mix:
         down = tuple(int(value + 1e-6) for value in new)
         up = tuple(math.ceil(value - 1e-6) for value in new)
         yield Way(how, down)
-        if len(self._items) > MANY:
+        if not self._few:
             return
         yield Way(how, up)
         for index, count in enumerate(up):
@@ -141,7 +146,7 @@ class Mix:
 
     def _with_less(self, trials: list[Trial]) -> None:
         """One node less of a size, as long as that is cheaper: what it held goes elsewhere, or onto a smaller one."""
-        for _unused in range(_ROUNDS if len(self._items) <= MANY else 0):
+        for _unused in range(_ROUNDS if self._few else 0):
             before = min(trials)
             for index, count in enumerate(before.way.counts):
                 if count:
@@ -170,9 +175,7 @@ class Mix:
 
     def _seen(self, packer: Packer) -> list[tuple[Key, Pattern]]:
         """The patterns that a packing has on nodes that were empty."""
-        if len(self._items) > MANY:
-            return []
-        fresh = [one for one in self._base.stacks if one.fresh and not one.used]
+        fresh = [one for one in self._base.stacks if one.whole]
         fresh += [one for one in packer.stacks if one.tags and isinstance(one.tags[0], New)]
         pools = [(one, self._pools.of(one.kind)) for one in fresh]
         keys = {id(tag): pool.key for one, pool in pools if pool is not None for tag in one.tags}
@@ -208,170 +211,21 @@ class Mix:
             for one in store.stock(choice, count) if store is not None else ():
                 packer.add(one)
         advice = self._advice if way.how == PATTERNS else self._blend
-        lay = _Laying(packer, self._pools, self._items, advice)
-        few = len(self._items) <= MANY
+        lay = Laying(packer, self._pools, self._items, advice)
         if way.how == PATTERNS:
             lay.patterns()
             lay.shares(PATTERNS)
-            if few:
+            if self._few:
                 lay.rest()
+        elif way.how == HARDEST:
+            lay.hardest()
         elif way.how != SIMPLY:
             lay.shares(way.how)
         lay.anywhere(buying=False)
-        if store is not None and way.how == PATTERNS and few:
+        if store is not None and (way.how == HARDEST or (way.how == PATTERNS and self._few)):
             lay.buying(store)
         lay.anywhere(buying=True)
         return packer
-
-
-class _Laying:
-    """Puts the jobs of a packer where an advice has them."""
-
-    def __init__(self, packer: Packer, pools: Pools, items: t.Sequence[JobClass], advice: Advice) -> None:
-        self._packer, self._pools, self._items, self._advice = packer, pools, items, advice
-        self._stacks: dict[Key, list[Stack]] = {}
-        self._known = 0
-
-    def _of(self, key: Key) -> list[Stack]:
-        """The stacks of a pool now; packing splits stacks, and the parts are at the end of the packer's list."""
-        if self._known < len(self._packer.stacks):
-            self._pools.sorted_stacks(self._packer.stacks[self._known :], self._stacks)
-            self._known = len(self._packer.stacks)
-        return self._stacks.get(key, [])
-
-    def patterns(self) -> None:
-        """Patterns as often as they are wanted in whole numbers."""
-        for key, pattern, amount in self._advice.patterns:
-            wanted = int(amount + 1e-6)
-            for one in list(self._of(key)):
-                if wanted and one.fresh and not one.used and one.tags:
-                    nodes = min(wanted, len(one.tags))
-                    lay = self._lay if self._advice.exact else self._lay_alike
-                    lay(self._packer.part(one, nodes), pattern)
-                    wanted -= nodes
-
-    def _lay_alike(self, one: Stack, pattern: Pattern) -> None:
-        """A pattern in which a number stands for several classes that are about alike: node by node, what fits."""
-        while one.tags:
-            node = self._packer.part(one, 1)
-            for number in sorted(pattern):
-                count = pattern[number]
-                for item in self._advice.members[number]:
-                    if count and self._packer.left[item.number]:
-                        count -= self._packer.spread(item.number, node, count)
-            if node is one:
-                break
-
-    def _lay(self, one: Stack, pattern: Pattern) -> None:
-        nodes = len(one.tags)
-        for number in sorted(pattern):
-            count = min(pattern[number] * nodes, self._packer.left[number])
-            if count:
-                self._packer.spread(number, one, count)
-
-    def shares(self, how: str) -> None:
-        """Every class to its pools."""
-        for item in self._items:
-            for pool in self._pools:
-                wanted = min(self._advice.shares.get((item.number, pool.key), 0.0), self._packer.left[item.number])
-                if wanted > 0:
-                    put = _densely if how == DENSELY else _evenly
-                    put(self._packer, item, self._of(pool.key), wanted)
-
-    def rest(self) -> None:
-        """Empty nodes that are left, the least first: what is worth most of what is left, node by node."""
-        for pool in sorted(self._pools, key=lambda one: (one.kind.worth, one.kind.name)):
-            for one in list(self._of(pool.key)):
-                while one.tags and one.fresh and not one.used:
-                    nodes = self._fill(one, pool)
-                    if not nodes:
-                        break
-
-    def _fill(self, one: Stack, pool: Pool) -> int:
-        """Put the best pattern onto as many nodes of a stack as there are jobs for it; answers how many."""
-        _worth, pattern = self._best(pool)
-        if not pattern:
-            return 0
-        nodes = min(len(one.tags), *(self._packer.left[number] // count for number, count in pattern.items()))
-        part = self._packer.part(one, max(1, nodes))
-        self._lay(part, pattern)
-        return len(part.tags)
-
-    def _best(self, pool: Pool) -> tuple[float, Pattern]:
-        left, worth = self._packer.left, self._advice.worth
-        wares, alone = [], (0.0, t.cast(Pattern, {}))
-        for item in self._items:
-            if left[item.number] and item.number in pool.open_to:
-                value, piece = worth.get(item.number, 0.0), item.pieces[0]
-                if not item.exclusive:
-                    most = min(left[item.number], item.per_node or left[item.number])
-                    wares.append(Ware(item.number, value, (piece.cpus, piece.memory, piece.gpus), most))
-                elif value > alone[0]:
-                    alone = (value, {item.number: 1})
-        return max(best(wares, pool.capacity), alone, key=lambda found: found[0])
-
-    def anywhere(self, buying: bool) -> None:
-        """What is left, wherever it fits first; new nodes of what is cheapest for it."""
-        shop, self._packer.shop = self._packer.shop, self._packer.shop if buying else None
-        for item in self._items:
-            if self._packer.left[item.number]:
-                self._packer.place(item.number, self._packer.left[item.number])
-        self._packer.shop = shop
-
-    def buying(self, store: Store) -> None:
-        """New nodes one by one: the most worth of jobs for a dollar."""
-        full: set[int] = set()
-        while True:
-            found: t.Optional[tuple[float, float, int]] = None
-            for number, (choice, pool, _room) in enumerate(self._pools.choices):
-                worth = self._best(pool)[0] if number not in full else 0.0
-                if worth > 0 and (found is None or (worth / choice.price, -choice.price, -number) > found):
-                    found = (worth / choice.price, -choice.price, -number)
-            if found is None:
-                break
-            choice, pool, _room = self._pools.choices[-found[2]]
-            bought = store.stock(choice, 1)
-            if not bought:
-                full.add(-found[2])
-            for one in bought:
-                self._packer.add(one)
-                self._fill(one, pool)
-
-
-def _rooms(packer: Packer, item: JobClass, stacks: t.Sequence[Stack]) -> list[tuple[Stack, int]]:
-    """The stacks with room for such jobs, and for how many on each node."""
-    rooms = ((one, packer.room(item, one)) for one in stacks)
-    return [(one, room) for one, room in rooms if room and one.tags]
-
-
-def _evenly(packer: Packer, item: JobClass, stacks: t.Sequence[Stack], wanted: float) -> None:
-    """Put jobs onto all nodes alike, so that what is left on them is as mixed as what is still to come."""
-    rooms = _rooms(packer, item, stacks)
-    total = sum(room * len(one.tags) for one, room in rooms)
-    wanted, owed = min(wanted, total), 0.0
-    for one, room in rooms:
-        owed += wanted * room * len(one.tags) / total
-        count = int(owed + 1e-6)
-        if count:
-            owed -= packer.spread(item.number, one, count)
-
-
-def _densely(packer: Packer, item: JobClass, stacks: t.Sequence[Stack], wanted: float) -> None:
-    """Put jobs onto as few nodes as possible, the fullest first."""
-    rooms = _rooms(packer, item, stacks)
-    rooms.sort(key=lambda pair: (not pair[0].used, pair[0].fresh, pair[0].cpus, pair[0].memory))
-    left = int(wanted + 0.5)
-    for one, room in rooms:
-        nodes = min(len(one.tags), left // room)
-        if nodes:
-            part = packer.part(one, nodes)
-            left -= packer.spread(item.number, part, nodes * room)
-            if part is one:
-                continue
-        if left:
-            left -= packer.spread(item.number, packer.part(one, 1), left)
-        if not left:
-            break
 
 
 def _others(trials: t.Sequence[Trial], best: Trial) -> list[dict[str, int]]:

@@ -80,6 +80,13 @@ class Stack:
         # How many jobs of each class are on each node, of those classes of which a node may hold only so many.
         self.laid: t.Mapping[int, int] = {}
 
+    @property
+    def whole(self) -> bool:
+        """Whether the nodes have all that their kind has: nothing runs there, is planned, or is reserved."""
+        kind = self.kind
+        unused = self.fresh and not self.used and bool(self.tags)
+        return unused and (self.cpus, self.memory, self.gpus) == (kind.cpus, kind.memory, kind.gpus)
+
     def copy(self, tags: list[t.Any]) -> Stack:
         """Other nodes in the same state."""
         found = Stack(self.kind, tags, (self.cpus, self.memory, self.gpus))

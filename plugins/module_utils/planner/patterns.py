@@ -18,36 +18,96 @@ class Ware:
     most: int
 
 
+# How many jobs of each class are left, by number of the class.
+Left = t.Union[t.Sequence[int], t.Mapping[int, int]]
+# After so many nodes, what is used up is taken out of the orders.
+_TIDY = 16
+
 # How many of each class go onto the node, by number of the class.
 Pattern = dict[int, int]
 
 
-def best(wares: t.Sequence[Ware], capacity: tuple[int, ...]) -> tuple[float, Pattern]:
-    """A pattern that is worth about as much as any, and what it is worth.
+class Shelf:
+    """What could go onto empty nodes of one capacity. Orders of wares are made once, for many nodes."""
 
-    Greedy in some orders, then the best of them with one or two jobs of each class taken out and the rest filled
-    anew: not always the optimum, but fast, and the same for the same wares.
-    """
-    found: tuple[float, Pattern] = (0.0, {})
-    first: list[Ware] = []
-    dimensions = range(len(capacity))
-    for weights in _weights(len(capacity)):
-        order = sorted(wares, key=lambda ware: (-_density(ware, capacity, weights, dimensions), ware.number))
-        result = _filled(order, capacity, {})
-        if result[0] > found[0] + 1e-9:
-            found, first = result, order
-    improved = True
-    while improved:
-        improved = False
-        for number in sorted(found[1]):
-            for count in (1, 2):
-                if found[1].get(number, 0) >= count:
-                    kept = dict(found[1])
-                    kept[number] -= count
-                    result = _filled([ware for ware in first if ware.number != number], capacity, kept, wares)
-                    if result[0] > found[0] + 1e-9:
-                        found, improved = result, True
-    return found
+    def __init__(self, wares: t.Sequence[Ware], capacity: tuple[int, ...]) -> None:
+        self._capacity = capacity
+        self._wares = {ware.number: ware for ware in wares}
+        self._least = [min((ware.needs[one] for ware in wares), default=0) for one in range(len(capacity))]
+        dimensions = range(len(capacity))
+        self._orders = [
+            sorted(wares, key=lambda ware: (-_density(ware, capacity, weights, dimensions), ware.number))
+            for weights in _weights(capacity)
+        ]
+        self._calls = 0
+
+    def best(self, left: Left, first: t.Optional[int] = None) -> tuple[float, Pattern]:
+        """A pattern of the jobs that are ``left`` (by number of the class), and what it is worth.
+
+        Not always the optimum, but fast. ``first``: a job of this class is in it.
+        """
+        self._calls += 1
+        if self._calls % _TIDY == 0:
+            self._orders = [[ware for ware in order if left[ware.number]] for order in self._orders]
+        begun = self.greedy(left, {} if first is None else {first: 1})
+        order, found = max(begun, key=lambda one: one[1][0])
+        return self.improved(order, left, found, first)
+
+    def greedy(self, left: Left, kept: Pattern) -> list[tuple[list[Ware], tuple[float, Pattern]]]:
+        """Filled in some orders: what is densest in all dimensions together, or in one."""
+        return [(order, self._filled(order, left, kept)) for order in self._orders]
+
+    def improved(
+        self, order: list[Ware], left: Left, found: tuple[float, Pattern], first: t.Optional[int] = None
+    ) -> tuple[float, Pattern]:
+        """With one or two jobs of a class taken out and the rest filled anew, as long as that is worth more."""
+        improved = True
+        while improved:
+            improved = False
+            for number in sorted(found[1]):
+                for count in (1, 2):
+                    if found[1].get(number, 0) >= count + (number == first):
+                        kept = dict(found[1])
+                        kept[number] -= count
+                        result = self._filled(order, left, kept, number)
+                        if result[0] > found[0] + 1e-9:
+                            found, improved = result, True
+        return found
+
+    def _filled(self, order: list[Ware], left: Left, kept: Pattern, out: int = -1) -> tuple[float, Pattern]:
+        """Fill what ``kept`` leaves free, in the given order; nothing more of class ``out``."""
+        free, worth, pattern = list(self._capacity), 0.0, {}
+        for number, count in kept.items():
+            if count:
+                ware = self._wares[number]
+                worth += count * ware.worth
+                pattern[number] = count
+                free = [there - count * need for there, need in zip(free, ware.needs)]
+        for ware in order:
+            number = ware.number
+            count = min(ware.most, left[number])
+            if not count or number == out:
+                continue
+            count -= pattern.get(number, 0)
+            for there, need in zip(free, ware.needs):
+                if need and count * need > there:
+                    count = there // need
+            if count > 0:
+                worth += count * ware.worth
+                pattern[number] = pattern.get(number, 0) + count
+                free = [there - count * need for there, need in zip(free, ware.needs)]
+                if any(there < need for there, need in zip(free, self._least)):
+                    break
+        return worth, pattern
+
+
+def better(wares: t.Sequence[Ware], capacity: tuple[int, ...], least: float, visits: int) -> list[Pattern]:
+    """Different patterns that are worth more than ``least``; one that is searched for if there is no easy one."""
+    shelf = Shelf(wares, capacity)
+    left = {ware.number: ware.most for ware in wares}
+    found = [shelf.improved(order, left, one) for order, one in shelf.greedy(left, {})]
+    good = [one for one in found if one[0] > least] or [search(wares, capacity, least, visits)]
+    return [pattern for worth, pattern in good if worth > least]
 
 
 def search(wares: t.Sequence[Ware], capacity: tuple[int, ...], least: float, visits: int) -> tuple[float, Pattern]:
@@ -107,35 +167,13 @@ class _Finder:
             self.visit(index + 1, rest, worth + number * ware.worth, pattern)
 
 
-def _weights(count: int) -> list[tuple[float, ...]]:
-    even = (1.0,) * count
-    return [even, *(tuple(1.0 if index == one else 0.05 for index in range(count)) for one in range(count))]
+def _weights(capacity: t.Sequence[int]) -> list[tuple[float, ...]]:
+    """Of all dimensions alike, and of each that the node has."""
+    there = [index for index, size in enumerate(capacity) if size]
+    even = tuple(1.0 for _unused in capacity)
+    return [even, *(tuple(1.0 if index == one else 0.05 for index in range(len(capacity))) for one in there)]
 
 
 def _density(ware: Ware, capacity: tuple[int, ...], weights: tuple[float, ...], dimensions: range) -> float:
     size = sum(weights[one] * ware.needs[one] / capacity[one] for one in dimensions if capacity[one])
     return ware.worth / (size or 1e-9)
-
-
-def _filled(
-    order: t.Sequence[Ware], capacity: tuple[int, ...], kept: Pattern, wares: t.Sequence[Ware] = ()
-) -> tuple[float, Pattern]:
-    """Fill what ``kept`` leaves free, in the given order."""
-    left, worth, pattern = list(capacity), 0.0, {}
-    if kept:
-        for ware in wares:
-            count = kept.get(ware.number, 0)
-            if count:
-                worth += count * ware.worth
-                pattern[ware.number] = count
-                left = [free - count * need for free, need in zip(left, ware.needs)]
-    for ware in order:
-        count = ware.most - pattern.get(ware.number, 0)
-        for free, need in zip(left, ware.needs):
-            if need and count * need > free:
-                count = free // need
-        if count > 0:
-            worth += count * ware.worth
-            pattern[ware.number] = pattern.get(ware.number, 0) + count
-            left = [free - count * need for free, need in zip(left, ware.needs)]
-    return worth, pattern

@@ -12,12 +12,14 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits i
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind, Packer, Stack
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Choice, Market
 
+_TRIFLE = 1e-6
+
 Key = tuple[t.Any, ...]
 
 
 @dataclass
 class Pool:
-    """``fresh`` nodes without jobs, and what is ``free`` of CPUs, memory and GPUs on all others together.
+    """``fresh`` nodes that are whole, and what is ``free`` of CPUs, memory and GPUs on all others together.
 
     ``open_to`` are the numbers of the classes that could be there, ``choices`` what could be bought for it.
     """
@@ -34,6 +36,11 @@ class Pool:
         """CPUs, MiB of memory and GPUs of a node."""
         return (self.kind.cpus, self.kind.memory, self.kind.gpus)
 
+    @property
+    def price(self) -> float:
+        """About what a node of it costs: USD/hour where it can be bought."""
+        return min((choice.price for choice in self.choices), default=self.kind.worth) or _TRIFLE
+
 
 class Pools:
     """The pools for some classes of jobs of one piece, in a fixed order."""
@@ -49,7 +56,7 @@ class Pools:
             pool = self.of(one.kind)
             if pool is None or one.cpus < 0:
                 continue
-            if one.fresh and not one.used:
+            if one.whole:
                 pool.fresh += len(one.tags)
             else:
                 for index, free in enumerate((one.cpus, one.memory, one.gpus)):

@@ -367,7 +367,7 @@ def test_pieces_on_nodes_of_their_own_share_them_with_other_jobs() -> None:
 
 def test_machines_on_their_way_are_enough_however_tight_the_packing_was_that_they_were_bought_for() -> None:
     made = cluster(array("htc", SMALL, LARGE, most=300), array("mem", BIG_MEMORY, most=300))
-    world, draw = World(made, adds_nodes=False), random.Random(7)
+    world, draw = World(made, adds_nodes=False), random.Random(3)
     for number in range(150):
         world.submit(str(number), cpus=draw.choice((1, 3, 5, 6, 7, 9, 11)), memory=draw.choice((1, 7, 19, 33)) * GIB)
     first = packed.Pass(world.cluster, world.layout, world.queue(), world.fleet(), world.catalog(), NOW)
@@ -391,3 +391,44 @@ def test_jobs_that_a_limit_leaves_out_are_told_so_while_machines_are_on_their_wa
     plan = world.plan()
     assert not grown(plan)
     assert [step.text for step in of(plan, steps.Comment)] == ["azure_hpc: waits: node array htc has its 3 nodes"]
+
+
+def test_an_idle_node_of_which_something_is_reserved_is_no_empty_one() -> None:
+    """The scheduler says that no job is on it, and that some of it cannot be had all the same."""
+    world = World(cluster(array("htc", SMALL, LARGE), array("mem", BIG_MEMORY)))
+    for number in range(6):
+        world.submit(f"before{number}", cpus=3 + number % 3, memory=(7 + number * 5) * GIB)
+    world.settle()
+    world.join()
+    world.nodes = {name: replace(node, free_cpus=0) for name, node in world.nodes.items()}
+    world.jobs = {}
+    for number in range(9):
+        world.submit(str(number), cpus=3 + number % 4, memory=(7 + number * 3) * GIB)
+    done = packed.Pass(world.cluster, world.layout, world.queue(), world.fleet(), world.catalog(), NOW)
+    assert not any(done.packer.left)
+    assert {type(tag).__name__ for _job, tags in done.placements() for tag in tags} == {"New"}
+
+
+@pytest.mark.parametrize("classes", [20, 160])
+def test_a_size_that_costs_nothing_is_bought_first(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SIZES, LARGE, replace(SIZES[LARGE], price=0.0))
+    world = World(cluster(array("htc", SMALL, LARGE, most=300)))
+    for number in range(classes):
+        world.submit(str(number), cpus=1 + number % 7, memory=GIB + number)
+    assert set(grown(world.plan())) == {"demo-htc-d16sv5"}
+
+
+def test_many_different_jobs_are_packed_around_those_that_are_hardest_to_place() -> None:
+    """More classes than the linear program tells apart: not much dearer than if jobs could be cut to fit."""
+    world, draw = World(cluster(array("htc", LARGE, most=300), array("mem", BIG_MEMORY, most=300))), random.Random(1)
+    for number in range(400):
+        world.submit(str(number), cpus=draw.randint(1, 4), memory=draw.randint(8, 80) * GIB // 4)
+    done = packed.Pass(world.cluster, world.layout, world.queue(), world.fleet(), world.catalog(), NOW)
+    chunks = [job.chunks[0] for job in world.jobs.values()]
+    cpus, memory = sum(one.cpus for one in chunks), sum(one.memory_mib for one in chunks)
+    # What both sizes offer, at a price of each resource at which neither of them is worth more than it costs.
+    sizes = {spec.vm_size: done.market.kinds[spec.name.casefold()] for spec in world.layout.scale_sets}
+    gib = (1.0 - 0.78) / (sizes[BIG_MEMORY].memory - sizes[LARGE].memory)
+    bound = memory * gib + cpus * (0.78 - sizes[LARGE].memory * gib) / 16
+    assert not any(done.packer.left)
+    assert bound <= done.basket.cost() <= 1.1 * bound
