@@ -18,6 +18,7 @@ import telling
 from node import Configuration, JoinError, Refuse
 
 SSSD = Path("/etc/sssd/sssd.conf")
+PROGRAM = Path("/usr/sbin/sssd")
 TIMER = "azure-hpc-people.timer"
 
 
@@ -64,6 +65,8 @@ def _take(configuration: Configuration, attempts: int) -> None:
 def _take_directory(source: Path) -> bool:
     """sssd's configuration and the certificate of its server, where the head gives some."""
     changed = False
+    if (source / "sssd.conf").exists() and not PROGRAM.exists():
+        raise Refused("people come from a directory service, and this machine's image has no sssd: bake it anew")
     for name, target in (("ca.pem", SSSD.with_name("azure_hpc_ca.pem")), ("sssd.conf", SSSD)):
         if (source / name).exists():
             target.parent.mkdir(mode=0o750, exist_ok=True)

@@ -38,6 +38,7 @@ class Machine:
         monkeypatch.setattr(follow.node, "RUN", root)
         monkeypatch.setattr(follow.node, "run", self.commands)
         monkeypatch.setattr(follow, "SSSD", root / "sssd/sssd.conf")
+        monkeypatch.setattr(follow, "PROGRAM", root / "program")
         monkeypatch.setattr(follow._people, "apply", self.apply)
 
     def apply(self, people: Any) -> list[str]:
@@ -100,7 +101,18 @@ def test_a_scheduler_that_cannot_be_told_does_not_hide_the_reason_and_is_told_ag
     assert len(calls) == 2
 
 
+def test_a_machine_without_sssd_does_not_join_a_cluster_with_a_directory_however_often_it_tries(
+    machine: Machine,
+) -> None:
+    (machine.export / "sssd").mkdir()
+    (machine.export / "sssd/sssd.conf").write_text("[sssd]\n")
+    for _again in range(2):
+        with pytest.raises(follow.Refused, match="has no sssd: bake it anew"):
+            machine.follow()
+
+
 def test_sssd_gets_its_configuration_as_a_secret_and_is_restarted_only_then(machine: Machine) -> None:
+    follow.PROGRAM.touch()
     (machine.export / "sssd").mkdir()
     (machine.export / "sssd/sssd.conf").write_text("[sssd]\n")
     (machine.export / "sssd/ca.pem").write_text("certificate")
