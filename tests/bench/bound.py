@@ -26,6 +26,8 @@ _RESOURCES = (("vcpus", "free_cpus"), ("mem_gb", "free_mem_gb"), ("gpus", "free_
 _STEPS = (0, 1, 2, 3, 4, 5, 6)
 # Looking for good functions takes long where there are more pairs of shape and type than that.
 _MANY = 400
+# Values are looked for with so many pairs: where there are more, for jobs that are about alike together.
+_PAIRS = 600
 
 
 def dual_feasible(step: int, share: float) -> float:
@@ -60,6 +62,20 @@ def lower_bound(doc: Json) -> float:
     return best
 
 
+def _alike(jobs: t.Mapping[Shape, int], most: int) -> dict[Shape, int]:
+    """So many shapes at most, each with the jobs of those that are about like it."""
+    found = dict(jobs)
+    for grain in (8, 4, 3, 2, 1):
+        if len(found) <= most:
+            break
+        together: dict[t.Any, list[Shape]] = {}
+        for shape in sorted(jobs):
+            sizes = (round(math.log2(max(1 / 16, one)) * grain) for one in shape[:2])
+            together.setdefault((*sizes, *shape[2:]), []).append(shape)
+        found = {shapes[len(shapes) // 2]: sum(jobs[one] for one in shapes) for shapes in together.values()}
+    return found
+
+
 def _fits(shape: Shape, node_type: Json) -> bool:
     cpus, memory, gpus, _exclusive, colocated = shape
     enough = cpus <= node_type["vcpus"] and memory <= node_type["mem_gb"] and gpus <= node_type["gpus"]
@@ -82,7 +98,7 @@ def _bound(doc: Json, jobs: t.Mapping[Shape, int], steps: t.Sequence[t.Sequence[
     types = doc["node_types"]
     free = _free(doc, types, steps)
     rooms = _rooms(doc, types)
-    values, premiums = _values(types, jobs, steps, free, rooms)
+    values, premiums = _values(types, _alike(jobs, _PAIRS // len(types)), steps, free, rooms)
     total = -sum(premium * room for premium, room in zip(premiums, rooms, strict=True))
     for shape, count in jobs.items():
         total += count * min(

@@ -25,6 +25,8 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.pools im
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Choice, Market, New, Store
 
 _ROUNDS = 3
+# Of more classes than that, looking for what goes best with a job would take too long.
+_SOME = 400
 # So many patterns of a packing are a beginning for better ones, those of most nodes.
 _SEEN = 600
 # While machines are on their way, no less than this share of them is bought on top.
@@ -82,7 +84,7 @@ class Mix:
         if buying:
             self._pools.offer(self._market, self._limits, self._only)
         self._blend = Blend(self._items, self._base.left, self._pools).advise()
-        hardest = () if self._few else (HARDEST,)
+        hardest = (HARDEST,) if MANY < len(self._items) <= _SOME else ()
         for how in (EVENLY, DENSELY, *hardest):
             found.append(self._packed(Way(how, ()), None))
             if self._holds_all(found[-1]):

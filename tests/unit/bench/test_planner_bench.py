@@ -119,6 +119,16 @@ def test_the_bound_of_small_cases_is_the_known_optimum() -> None:
     assert lower_bound(doc) == pytest.approx(2.1)
 
 
+def test_the_bound_of_jobs_that_all_differ_is_near_what_they_cost() -> None:
+    doc, order = made(3, 0, 10), random.Random(3)
+    doc["jobs"] = [
+        job(number, cpus_per_node=order.randint(1, 8), mem_gb_per_node=order.randint(1, 60)) for number in range(250)
+    ]
+    found = planner.measure(doc)
+    assert found["jobs_unplaced"] == 0
+    assert found["cost_per_h"] / 1.12 <= found["lower_bound_per_h"] <= found["cost_per_h"]
+
+
 @pytest.mark.parametrize("step", range(7))
 def test_dual_feasible_functions_are(step: int) -> None:
     order = random.Random(step)
