@@ -71,16 +71,6 @@ def resource_not_found(type_and_name: str, group: str) -> ArmError:
     return ArmError(404, "ResourceNotFound", message, headers=GATEWAY)
 
 
-def parent_not_found(type_and_name: str, parent: str) -> ArmError:
-    """A nested resource is put below a parent that is not there."""
-    message = (
-        f"Can not perform requested operation on nested resource. Parent resource '{parent}' not found."
-        if parent
-        else f"Parent of '{type_and_name}' not found."
-    )
-    return ArmError(404, "ParentResourceNotFound", message, headers=GATEWAY)
-
-
 def group_not_found(name: str) -> ArmError:
     return ArmError(404, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.", headers=GATEWAY)
 
@@ -92,12 +82,6 @@ def invalid_parameter(target: str, message: str) -> ArmError:
 
 def invalid_request(message: str) -> ArmError:
     return ArmError(400, "InvalidRequestFormat", message, details=[])
-
-
-def invalid_content(message: str) -> ArmError:
-    return ArmError(
-        400, "InvalidRequestContent", f"The request content was invalid and could not be deserialized: '{message}'."
-    )
 
 
 def another_operation(operation_id: str) -> ArmError:

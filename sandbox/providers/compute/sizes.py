@@ -81,10 +81,6 @@ class Size:
     def memory_mib(self) -> int:
         return int(self.memory_gb * 1024)
 
-    @property
-    def single_generation(self) -> bool:
-        return "," not in self.generations
-
 
 @functools.cache
 def _data() -> dict[str, Any]:

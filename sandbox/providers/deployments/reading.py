@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pyjson5
@@ -33,7 +33,6 @@ class Deployment:
     scope: Scope
     plan: Plan
     parameters: dict[str, Any]
-    reads_of_outputs: list[tuple[str, str]] = field(default_factory=list)
 
     def outputs(self) -> dict[str, Any]:
         """The outputs, evaluated now. Raises TemplateError with the name of the output in front."""
@@ -142,9 +141,7 @@ def _dry_run(deployment: Deployment) -> None:
                 "https://aka.ms/arm-functions for usage details."
             ) from None
         item.reads = list(dict.fromkeys(noted))
-    noted.clear()
     deployment.outputs()
-    deployment.reads_of_outputs = list(noted)
 
 
 def invalid_template(error: TemplateError) -> ArmError:
