@@ -91,9 +91,12 @@ def away_and_back(cluster: Cluster, script: str) -> Told:
     command = f"cd {HOME} && sbatch --parsable --nodelist={name} --wrap={shlex.quote(script)}"
     with cluster.closed_storage():
         number = session.ssh(cluster.head, command).strip()
+        # Passes only where one is needed: from here on the node does it by itself.
+        cluster.wait("a machine", lambda: str(cluster.node(name)["address"]).startswith("10."))
+        cluster.wait("the node to say why", lambda: "mounts:" in cluster.node(name)["comment"], passes=False)
         cluster.wait("the owner to be told", lambda: "mounts:" in cluster.job(number)["admin_comment"])
         booting, waiting = cluster.node(name), cluster.job(number)
-    cluster.wait("the job", lambda: "COMPLETED" in cluster.job(number)["job_state"])
+    cluster.wait("the job", lambda: "COMPLETED" in cluster.job(number)["job_state"], passes=False)
     ended = cluster.job(number)
     output = session.ssh(cluster.head, f"cat {HOME}/slurm-{number}.out")
     host = _host(session, cluster.node(name)["address"])
