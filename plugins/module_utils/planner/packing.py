@@ -303,7 +303,7 @@ class Packer:
     def _enlist(self, one: Stack) -> None:
         self.stacks.append(one)
         for (number, which), found in self._lists.items():
-            if self.suits(self.demand.classes[number], which, one.kind):
+            if self.left[number] and self.suits(self.demand.classes[number], which, one.kind):
                 # What is in use already comes before what is still empty.
                 found.insert(self._at[number, which], one)
         if one.kind.group:
