@@ -39,13 +39,19 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 class Head:
-    """A head that hears, as systemd starts it."""
+    """A head that hears: its program is started again and again, as systemd does."""
 
     def __init__(self, kept: Path) -> None:
         self.kept = kept
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        self.thread = threading.Thread(target=hear.main, args=(["127.0.0.0/8"],))
+        self.thread = threading.Thread(target=self._serve)
+        self.over = threading.Event()
+
+    def _serve(self) -> None:
+        while not self.over.is_set():
+            hear.SOCKET = os.dup(self.listener.fileno())
+            hear.main(["127.0.0.0/8"])
 
     def knows(self) -> dict[str, str]:
         return {one.address: one.reason for one in queue_run.unwell(self.kept)}
@@ -55,8 +61,8 @@ class Head:
 def head(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Head]:
     found = Head(tmp_path / "kept")
     monkeypatch.setattr(hear, "KEPT", found.kept)
-    monkeypatch.setattr(hear, "SILENCE", 0.5)
-    monkeypatch.setattr(hear, "SOCKET", os.dup(found.listener.fileno()))
+    monkeypatch.setattr(hear, "SILENCE", 0.1)
+    monkeypatch.setattr(hear, "SOCKET", -1)
     monkeypatch.setattr(telling, "PORT", found.port)
     # Ports that root alone has are tried where it is real, in the tests that boot nodes.
     monkeypatch.setattr(telling, "RESERVED", range(20000, 60000))
@@ -64,6 +70,7 @@ def head(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     monkeypatch.setattr(hear, "answer", lambda line, host, _port, networks: heard(line, host, 700, networks))
     found.thread.start()
     yield found
+    found.over.set()
     found.thread.join()
     found.listener.close()
 
@@ -158,21 +165,25 @@ def test_what_still_holds_is_said_again_after_a_day(home: Path, no_head: list[st
 
 def test_whoever_cannot_be_told_the_machine_itself_knows(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """HTCondor's startd asks this file."""
-    monkeypatch.setattr(telling, "tell_head", lambda _reason: (_ for _ in ()).throw(node.JoinError("no route")))
+
+    def nobody(_reason: str) -> None:
+        raise node.JoinError("no route")
+
+    monkeypatch.setattr(telling, "tell_head", nobody)
     telling.tell("mounts", "/data: gone")
     assert (home / "unwell").read_text() == "mounts: /data: gone"
     telling.tell("mounts", "")
     assert (home / "unwell").read_text() == ""
 
 
-def said(text: bytes, port: int = 700, networks: Any = HERE, close: bool = True) -> str:
+def said(text: bytes, port: int = 700, networks: Any = None, close: bool = True) -> str:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.settimeout(0.2)
         ours.sendall(text)
         if close:
             ours.shutdown(socket.SHUT_WR)
-        return str(hear.answer(theirs, "127.0.0.1", port, networks))
+        return str(hear.answer(theirs, "127.0.0.1", port, networks or HERE))
 
 
 def test_only_root_of_a_machine_of_the_cluster_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
