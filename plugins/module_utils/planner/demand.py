@@ -15,6 +15,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue impo
     Job,
     Queue,
 )
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.coarse import coarser
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import job_key
 
 Order = tuple[float, int, int, str]
@@ -95,8 +96,11 @@ def order(job: Job) -> Order:
     return (-job.priority, *job_key(job))
 
 
-def demand(queue: Queue) -> Demand:
-    """The classes of all pending jobs that could start if there were machines."""
+def demand(queue: Queue, memories: t.Collection[int] = ()) -> Demand:
+    """The classes of all pending jobs that could start if there were machines.
+
+    ``memories`` in MiB are what nodes have: with them, `coarse` keeps the number of classes within bounds.
+    """
     found: dict[t.Any, list[tuple[Job, int]]] = {}
     held = []
     for job in queue.jobs:
@@ -108,6 +112,7 @@ def demand(queue: Queue) -> Demand:
             found.setdefault(key(job), []).append((job, ready))
         else:
             held.append(job)
+    found = _merged(found, coarser(found, memories))
     classes: list[JobClass] = []
     of_job: dict[str, int] = {}
     for number, known in enumerate(sorted(found)):
@@ -118,6 +123,15 @@ def demand(queue: Queue) -> Demand:
         classes.append(JobClass(number, pieces, spread, exclusive, one_group, partitions, jobs, count))
         of_job.update((job.id, number) for job, _tasks in jobs)
     return Demand(classes, sorted(held, key=order), of_job)
+
+
+def _merged(
+    found: t.Mapping[t.Any, list[tuple[Job, int]]], instead: t.Mapping[t.Any, t.Any]
+) -> dict[t.Any, list[tuple[Job, int]]]:
+    merged: dict[t.Any, list[tuple[Job, int]]] = {}
+    for known, jobs in found.items():
+        merged.setdefault(instead[known], []).extend(jobs)
+    return merged
 
 
 def key(job: Job) -> tuple[t.Any, ...]:

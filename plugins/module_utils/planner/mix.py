@@ -26,7 +26,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase
 
 _ROUNDS = 3
 # Of more classes than that, looking for what goes best with a job would take too long.
-_SOME = 400
+_SOME = 600
 # So many patterns of a packing are a beginning for better ones, those of most nodes.
 _SEEN = 600
 # While machines are on their way, no less than this share of them is bought on top.

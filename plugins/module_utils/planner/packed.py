@@ -22,6 +22,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout imp
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import SCATTER, Job, Queue
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import listing, plain
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.basket import Basket, Machines, together
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.coarse import memories
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions, not_read
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass, demand, order
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.failures import remember
@@ -77,7 +78,7 @@ class Pass:
         self.life = Life(cluster, queue, self.view, self.decided, self.market.kinds, now)
         self.life.judge()
         remember(self.view, self.decided, cluster.autoscale, now)
-        self.demand = demand(queue)
+        self.demand = demand(queue, memories(self.market.kinds.values(), queue))
         self.limits = Limits(
             cluster, layout, self.view.scale_sets, catalog, now, self._counted(), self.decided.leaving()
         )

@@ -226,6 +226,9 @@ class Packer:
             self.put(item, 0, self.part(one, nodes), pieces)
             left -= nodes * pieces
         self.left[number] -= wanted - left
+        if not self.left[number]:
+            self._lists.pop(key)
+            self._at.pop(key)
         return wanted - left
 
     def spread(self, number: int, one: Stack, count: int) -> int:
@@ -315,8 +318,12 @@ class Packer:
         found = self._lists.get((item.number, which))
         if found is None:
             piece = item.pieces[which]
-            fitting = [one for one in self.stacks if self.suits(item, which, one.kind)]
-            keys = {id(one.kind): _order(one.kind, piece) for one in fitting}
+            # Nothing is taken back from a node once a job of one piece is on it, so what is full stays full.
+            room = (piece.cpus, piece.memory) if item.size == 1 else (-1, -1)
+            open_to = (one for one in self.stacks if one.cpus >= room[0] and one.memory >= room[1])
+            fitting = [one for one in open_to if self.suits(item, which, one.kind)]
+            kinds = {id(one.kind): one.kind for one in fitting}
+            keys = {number: _order(kind, piece) for number, kind in kinds.items()}
             fitting.sort(key=lambda one: (keys[id(one.kind)], not one.used, one.fresh, one.cpus, one.memory, one.gpus))
             found = self._lists[item.number, which] = fitting
             self._at[item.number, which] = 0
