@@ -96,6 +96,7 @@ class Slurm(Driver):
                     "SchedulerParameters": "bf_interval=5,sched_interval=5,batch_sched_delay=1",
                     "SlurmctldParameters": "power_save_interval=2",
                     "SlurmdTimeout": 30,
+                    "AuthInfo": "cred_expire=45",  # for so long a job waits that was given back
                 },
                 "cgroup_conf": {"CgroupPlugin": "disabled"},
             },
