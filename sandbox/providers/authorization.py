@@ -19,6 +19,7 @@ from sandbox.arm.operations import stamp
 from sandbox.arm.router import SCOPE
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
+from sandbox.providers.at_scope import AtScope
 from sandbox.providers.built_in_roles import BUILT_IN
 
 NAMESPACE = "Microsoft.Authorization"
@@ -33,11 +34,11 @@ ROLE_SHAPE = {
 ASSIGNMENT_SHAPE = {"roleDefinitionId": str, "principalId": str, "principalType": str, "condition": str}
 
 
-class Authorization:
-    """The provider."""
+class Authorization(AtScope):
+    """The provider: definitions of roles, and what hangs on scopes, their assignments."""
 
     def __init__(self, core: Core) -> None:
-        self._core = core
+        super().__init__(core, ASSIGNMENT)
 
     # definitions
 
@@ -118,7 +119,7 @@ class Authorization:
             raise ArmError(400, "InvalidRequestContent", text)
         self._require_scope(scope)
         kind = given.get("principalType") or self._kind_of(principal)
-        assignment_id = f"{scope}/providers/{ASSIGNMENT}/{name}"
+        assignment_id = self._id(request)
         with store.transaction():
             known = store.get(assignment_id)
             self._refuse_conflict(known, assignment_id, scope, role_id, principal)
@@ -188,22 +189,13 @@ class Authorization:
                 )
                 raise ArmError(409, "RoleAssignmentExists", text)
 
-    def _find(self, request: Request) -> Resource | None:
-        return self._core.store.get(f"{request.params['scope']}/providers/{ASSIGNMENT}/{request.params['name']}")
-
     def get_assignment(self, request: Request) -> Answer:
-        found = self._find(request)
-        if found is None:
-            text = f"The role assignment '{request.params['name']}' is not found."
-            raise ArmError(404, "RoleAssignmentNotFound", text)
-        return Answer(200, found.body)
+        text = f"The role assignment '{request.params['name']}' is not found."
+        return self._shown(request, ArmError(404, "RoleAssignmentNotFound", text))
 
     def delete_assignment(self, request: Request) -> Answer:
-        found = self._find(request)
-        if found is None:
-            return Answer(204)
-        self._core.store.delete(found.id)
-        return Answer(200, found.body)
+        found = self._removed(request)
+        return Answer(200, found.body) if found else Answer(204)
 
     def list_assignments(self, request: Request) -> Answer:
         """At the scope and above it; without ``atScope()`` also below it."""

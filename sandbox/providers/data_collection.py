@@ -12,6 +12,7 @@ from sandbox.arm.errors import ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.router import SCOPE
 from sandbox.arm.store import Resource
+from sandbox.providers.at_scope import AtScope
 from sandbox.providers.kept import Kept, Plain
 from sandbox.providers.monitor import NAMESPACE, WORKSPACES
 
@@ -161,15 +162,11 @@ def of_rule(core: Core, rule: str) -> list[Resource]:
     return [one for one in listed if ids.key(one.properties.get("dataCollectionRuleId", "")) == rule]
 
 
-class Associations:
+class Associations(AtScope):
     """Extension resources: they hang on a machine or a scale set, whose instances all have them, and go with it."""
 
     def __init__(self, core: Core) -> None:
-        self._core = core
-
-    @staticmethod
-    def _id(request: Request) -> str:
-        return f"{request.params['scope']}/providers/{ASSOCIATIONS}/{request.params['name']}"
+        super().__init__(core, ASSOCIATIONS)
 
     def put(self, request: Request) -> Answer:
         shape = {"properties": {"dataCollectionRuleId": str, "dataCollectionEndpointId": str, "description": str}}
@@ -181,7 +178,7 @@ class Associations:
         with self._core.store.transaction():
             self._core.require(ids.parse(request.params["scope"]))
             self._core.require(ids.parse(str(rule or endpoint)))
-            known = self._core.store.get(self._id(request))
+            known = self._find(request)
             one = known or Resource(self._id(request), {})
             one.body = {
                 "properties": {**given, "provisioningState": "Succeeded"},
@@ -197,9 +194,7 @@ class Associations:
         return Answer(200, self._core.require(ids.parse(self._id(request))).body)
 
     def delete(self, request: Request) -> Answer:
-        known = self._core.store.exists(self._id(request))
-        self._core.store.delete(self._id(request))
-        return Answer(200 if known else 204)
+        return Answer(200 if self._removed(request) else 204)
 
     def list(self, request: Request) -> Answer:
         """What is associated with the resource."""

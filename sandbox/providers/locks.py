@@ -10,17 +10,18 @@ from sandbox.arm.errors import GATEWAY, ArmError
 from sandbox.arm.messages import Answer, Request
 from sandbox.arm.router import SCOPE, Route
 from sandbox.arm.store import Resource
+from sandbox.providers.at_scope import AtScope
 
 TYPE = "Microsoft.Authorization/locks"
 LEVELS = ("CanNotDelete", "ReadOnly")
 COLLECTION = f"{SCOPE}/providers/{TYPE}"
 
 
-class Locks:
+class Locks(AtScope):
     """The provider. A lock holds at its scope and below; a scope with a locked part cannot be deleted either."""
 
     def __init__(self, core: Core) -> None:
-        self._core = core
+        super().__init__(core, TYPE)
 
     def put(self, request: Request) -> Answer:
         given = shapes.read(request.body, {"properties": {"level": str, "notes": str}}).get("properties") or {}
@@ -38,26 +39,12 @@ class Locks:
             self._core.store.put(lock)
         return Answer(200 if known else 201, lock.body)
 
-    @staticmethod
-    def _id(request: Request) -> str:
-        return f"{request.params['scope']}/providers/{TYPE}/{request.params['name']}"
-
-    def _find(self, request: Request) -> Resource | None:
-        return self._core.store.get(self._id(request))
-
     def get(self, request: Request) -> Answer:
-        found = self._find(request)
-        if found is None:
-            text = f"The lock '{request.params['name']}' could not be found."
-            raise ArmError(404, "LockNotFound", text, headers=GATEWAY)
-        return Answer(200, found.body)
+        text = f"The lock '{request.params['name']}' could not be found."
+        return self._shown(request, ArmError(404, "LockNotFound", text, headers=GATEWAY))
 
     def delete(self, request: Request) -> Answer:
-        found = self._find(request)
-        if found is None:
-            return Answer(204)
-        self._core.store.delete(found.id)
-        return Answer(200)
+        return Answer(200 if self._removed(request) else 204)
 
     def list(self, request: Request) -> Answer:
         """Locks at the scope and below; with ``atScope()`` at the scope and above."""

@@ -14,6 +14,7 @@ from sandbox.arm.operations import stamp
 from sandbox.arm.router import SCOPE
 from sandbox.arm.store import Resource
 from sandbox.clock import clock
+from sandbox.providers.at_scope import AtScope
 
 NAMESPACE = "Microsoft.Authorization"
 ASSIGNMENTS = "policyAssignments"
@@ -26,13 +27,12 @@ KINDS = {
 SHAPE = {"location": str, "identity": dict, "properties": dict}
 
 
-class Policies:
+class Policies(AtScope):
     """One of the three kinds, at any scope."""
 
     def __init__(self, core: Core, kind: str) -> None:
-        self._core = core
+        super().__init__(core, f"{NAMESPACE}/{kind}")
         self._kind = kind
-        self._type = f"{NAMESPACE}/{kind}"
 
     def put(self, request: Request) -> Answer:
         request.body = shapes.read(request.body, SHAPE)
@@ -40,7 +40,7 @@ class Policies:
         self._core.require_scope(scope)
         with self._core.store.transaction():
             known = self._find(request)
-            policy = known or Resource(f"{scope}/providers/{self._type}/{name}", {})
+            policy = known or Resource(self._id(request), {})
             given = request.body.get("properties") or {}
             properties = {**self._defaults(given, scope), **given, "metadata": _metadata(request, known, given)}
             before = policy.body.get("identity") or {}
@@ -69,23 +69,14 @@ class Policies:
             identity = {"principalId": principal, "tenantId": self._core.settings.tenant, **identity}
         return {**place, **({"identity": identity} if identity else {})}
 
-    def _find(self, request: Request) -> Resource | None:
-        return self._core.store.get(f"{request.params['scope']}/providers/{self._type}/{request.params['name']}")
-
     def get(self, request: Request) -> Answer:
-        found = self._find(request)
-        if found is None:
-            code = f"{self._kind[0].upper()}{self._kind[1:-1]}NotFound"
-            text = f"The {KINDS[self._kind].lower()} '{request.params['name']}' could not be found."
-            raise ArmError(404, code, text)
-        return Answer(200, found.body)
+        code = f"{self._kind[0].upper()}{self._kind[1:-1]}NotFound"
+        text = f"The {KINDS[self._kind].lower()} '{request.params['name']}' could not be found."
+        return self._shown(request, ArmError(404, code, text))
 
     def delete(self, request: Request) -> Answer:
-        found = self._find(request)
-        if found is None:
-            return Answer(204)
-        self._core.store.delete(found.id)
-        return Answer(200, found.body)
+        found = self._removed(request)
+        return Answer(200, found.body) if found else Answer(204)
 
     def list(self, request: Request) -> Answer:
         """Those at the scope, and of assignments those above and below it, too."""
