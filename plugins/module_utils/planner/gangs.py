@@ -8,7 +8,8 @@ import typing as t
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import SCATTER
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer, Stack
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.stacks import Stack
 
 # What it costs (USD/hour where nodes are bought), room for pieces, name of the group: the least is the best.
 Choice = tuple[float, int, str]

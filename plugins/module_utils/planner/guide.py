@@ -15,10 +15,10 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.patterns import Pattern, Ware, better
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.pools import Key, Pool, Pools
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.simplex import Program
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.stacks import Kind
 
 # Classes that the program tells apart; more are put together with those that are most like them.
 MANY = 100

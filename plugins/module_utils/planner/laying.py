@@ -8,10 +8,11 @@ import typing as t
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.guide import Advice, needs
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import ENDLESS, Packer, Stack
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.patterns import Pattern, Shelf, Ware
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.pools import Key, Pool, Pools
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Store
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.stacks import ENDLESS, Stack
 
 DENSELY = "densely"
 _TINY = 1e-6

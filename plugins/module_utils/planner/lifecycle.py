@@ -15,7 +15,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue impo
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.decisions import Decisions
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.failures import error_code
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import Node, NodeView, short
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind, Stack
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.stacks import Kind, Stack
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.unwell import says
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import PREFIX, Machine
 

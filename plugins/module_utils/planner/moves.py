@@ -7,8 +7,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer, Stack
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import New
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.stacks import Stack
 
 # What is on one node: jobs of each class, by its number.
 Load = dict[int, int]

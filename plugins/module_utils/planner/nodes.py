@@ -11,7 +11,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.fleet impo
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.hostlist import sort_key
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout import Layout
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import OWN_WORDS, Queue, QueueNode
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind, Stack
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.stacks import Kind, Stack
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import (
     BROKEN,
     COMING,

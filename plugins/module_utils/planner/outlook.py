@@ -20,9 +20,10 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand i
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.gangs import Gangs, place
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits, quotas_of, spot
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import Node
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer, Stack
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Choice, Market, Store
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.reasons import lacks, never, nodes_for
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.stacks import Stack
 
 _SHOWN = 3
 

@@ -40,8 +40,9 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.mix impo
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.moves import in_vain
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import Node, NodeView, Stacks
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.outlook import Outlook, Verdict
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer, Stack
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Choice, Market, New, Store
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.stacks import Stack
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.unwell import held_up, they_say
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import PREFIX
 

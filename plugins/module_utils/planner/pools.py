@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind, Packer, Stack
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Packer
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Choice, Market
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.stacks import Kind, Stack
 
 _TRIFLE = 1e-6
 

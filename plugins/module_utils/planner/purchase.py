@@ -15,7 +15,7 @@ from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.layout imp
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import SCATTER
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass, Piece
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.limits import Limits, Room
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind, Stack
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.stacks import Kind, Stack
 
 
 @dataclass

@@ -9,8 +9,8 @@ import typing as t
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import SCATTER
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.text import listing
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass, Piece
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.purchase import Market
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.stacks import Kind
 
 
 def never(item: JobClass, market: Market) -> str:

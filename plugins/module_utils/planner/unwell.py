@@ -9,7 +9,7 @@ import typing as t
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.model.queue import Job
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.demand import JobClass
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.nodes import Node, NodeView, short
-from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.packing import Kind
+from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.stacks import Kind
 from ansible_collections.azure_hpc.cluster.plugins.module_utils.planner.view import Machine
 
 
